@@ -1,0 +1,39 @@
+//! Bytes of a stream to frames, sans I/O: fed slices of any length, bounded, never rescanning.
+
+mod ndjson;
+mod sse;
+
+pub(crate) use ndjson::Ndjson;
+pub(crate) use sse::Sse;
+
+/// One decoded unit of a stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Frame<'f> {
+    /// The name the framing gives it; empty if it gives none.
+    pub(crate) event: &'f str,
+    /// Its data.
+    pub(crate) data: &'f str,
+    /// The bytes it came in, with whatever ended it.
+    pub(crate) raw: &'f [u8],
+}
+
+/// Why a stream cannot be read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CodecError {
+    /// An event is longer than allowed.
+    TooLong,
+    /// An event is not UTF-8.
+    NotUtf8,
+}
+
+impl CodecError {
+    pub(crate) fn message(self) -> &'static str {
+        match self {
+            CodecError::TooLong => "an event of the stream is too long",
+            CodecError::NotUtf8 => "the stream is not UTF-8",
+        }
+    }
+}
+
+/// Longest event unless the caller says otherwise, in bytes.
+pub(crate) const DEFAULT_EVENT_BYTES: usize = 16 * 1024 * 1024;

@@ -1,0 +1,222 @@
+//! Server-sent events (WHATWG HTML, 9.2.6): LF, CRLF and CR end lines, one BOM is dropped, data
+//! lines are joined by LF, comments and unknown fields are skipped.
+
+use super::{CodecError, Frame};
+
+/// Data lines that one event may have.
+const MAX_DATA_LINES: usize = 64 * 1024;
+
+/// A decoder of server-sent events.
+pub(crate) struct Sse {
+    buffer: Vec<u8>,
+    /// Start of the unfinished event.
+    start: usize,
+    /// Start of the line that is being read.
+    line: usize,
+    /// Everything before was searched for the end of the line.
+    searched: usize,
+    /// The last line ended with CR: an LF that follows belongs to it.
+    after_cr: bool,
+    fresh: bool,
+    event: Field,
+    data: Field,
+    /// Data of several lines, joined.
+    joined: String,
+    lines: usize,
+    max_bytes: usize,
+}
+
+/// Where a field's value stands in the buffer.
+#[derive(Clone, Copy, Default)]
+struct Field {
+    from: usize,
+    to: usize,
+}
+
+impl Sse {
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        Self {
+            buffer: Vec::new(),
+            start: 0,
+            line: 0,
+            searched: 0,
+            after_cr: false,
+            fresh: true,
+            event: Field::default(),
+            data: Field::default(),
+            joined: String::new(),
+            lines: 0,
+            max_bytes,
+        }
+    }
+
+    /// Takes bytes in; finished events are then fetched with [`Sse::next`].
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        if self.start > 0 {
+            self.buffer.drain(..self.start);
+            let gone = self.start;
+            self.line -= gone;
+            self.searched -= gone;
+            self.event = self.event.back(gone);
+            self.data = self.data.back(gone);
+            self.start = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next finished event that has data or a name.
+    pub(crate) fn next(&mut self) -> Result<Option<Frame<'_>>, CodecError> {
+        while let Some((from, to)) = self.read_line()? {
+            if from == to {
+                if let Some(found) = self.finish_event(self.line)? {
+                    return self.frame(found);
+                }
+            } else {
+                self.field(from, to)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The event that was not ended before the stream was, if it has data.
+    pub(crate) fn last(&mut self) -> Result<Option<Frame<'_>>, CodecError> {
+        let (from, to) = (self.line, self.buffer.len());
+        if from < to {
+            self.line = to;
+            self.searched = to;
+            self.field(from, to)?;
+        }
+        match self.finish_event(to)? {
+            Some(found) => self.frame(found),
+            None => Ok(None),
+        }
+    }
+
+    /// Moves over one line; returns where its text stands.
+    fn read_line(&mut self) -> Result<Option<(usize, usize)>, CodecError> {
+        if self.fresh {
+            const BOM: &[u8] = b"\xef\xbb\xbf";
+            if self.buffer.len() < BOM.len() && BOM.starts_with(&self.buffer) {
+                return Ok(None);
+            }
+            if self.buffer.starts_with(BOM) {
+                self.line = BOM.len();
+                self.searched = BOM.len();
+            }
+            self.fresh = false;
+        }
+        if self.after_cr && self.line < self.buffer.len() {
+            if self.buffer.get(self.line) == Some(&b'\n') {
+                self.line += 1;
+                self.searched = self.line;
+                if self.start + 1 == self.line {
+                    self.start = self.line;
+                }
+            }
+            self.after_cr = false;
+        }
+        let rest = self.buffer.get(self.searched..).unwrap_or_default();
+        let Some(offset) = memchr::memchr2(b'\n', b'\r', rest) else {
+            self.searched = self.buffer.len();
+            if self.buffer.len() - self.start > self.max_bytes {
+                return Err(CodecError::TooLong);
+            }
+            return Ok(None);
+        };
+        let end = self.searched + offset;
+        if end - self.start > self.max_bytes {
+            return Err(CodecError::TooLong);
+        }
+        let from = self.line;
+        self.line = end + 1;
+        if self.buffer.get(end) == Some(&b'\r') {
+            match self.buffer.get(end + 1) {
+                Some(b'\n') => self.line = end + 2,
+                Some(_) => {}
+                None => self.after_cr = true,
+            }
+        }
+        self.searched = self.line;
+        Ok(Some((from, end)))
+    }
+
+    fn field(&mut self, from: usize, to: usize) -> Result<(), CodecError> {
+        let line = self.buffer.get(from..to).unwrap_or_default();
+        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+        let name = line.get(..colon).unwrap_or_default();
+        let mut value = from + (colon + 1).min(line.len());
+        if self.buffer.get(value) == Some(&b' ') && value < to {
+            value += 1;
+        }
+        let field = Field { from: value, to };
+        match name {
+            b"data" => self.data_line(field)?,
+            b"event" => self.event = field,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn data_line(&mut self, field: Field) -> Result<(), CodecError> {
+        self.lines += 1;
+        if self.lines == 1 {
+            self.data = field;
+            return Ok(());
+        }
+        if self.lines > MAX_DATA_LINES {
+            return Err(CodecError::TooLong);
+        }
+        if self.lines == 2 {
+            let first = text(&self.buffer, self.data)?.to_owned();
+            self.joined = first;
+        }
+        self.joined.push('\n');
+        let more = text(&self.buffer, field)?;
+        self.joined.push_str(more);
+        Ok(())
+    }
+
+    /// Ends the event at `end`; none if there was nothing in it but comments.
+    fn finish_event(&mut self, end: usize) -> Result<Option<Found>, CodecError> {
+        let found = Found {
+            start: self.start,
+            end,
+            event: self.event,
+            data: self.data,
+            joined: self.lines > 1,
+        };
+        let empty = self.lines == 0 && self.event.from == self.event.to;
+        self.start = end;
+        self.event = Field::default();
+        self.data = Field::default();
+        self.lines = 0;
+        Ok((!empty).then_some(found))
+    }
+
+    fn frame(&self, found: Found) -> Result<Option<Frame<'_>>, CodecError> {
+        Ok(Some(Frame {
+            event: text(&self.buffer, found.event)?,
+            data: if found.joined { &self.joined } else { text(&self.buffer, found.data)? },
+            raw: self.buffer.get(found.start..found.end).unwrap_or_default(),
+        }))
+    }
+}
+
+struct Found {
+    start: usize,
+    end: usize,
+    event: Field,
+    data: Field,
+    joined: bool,
+}
+
+impl Field {
+    fn back(self, by: usize) -> Field {
+        Field { from: self.from.saturating_sub(by), to: self.to.saturating_sub(by) }
+    }
+}
+
+fn text(buffer: &[u8], field: Field) -> Result<&str, CodecError> {
+    let bytes = buffer.get(field.from..field.to).unwrap_or_default();
+    std::str::from_utf8(bytes).map_err(|_| CodecError::NotUtf8)
+}

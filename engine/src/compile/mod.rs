@@ -1,0 +1,12 @@
+//! Resolved specs to programs. Everything that can be decided is decided here.
+
+mod mapping;
+mod path;
+mod scope;
+mod spec;
+mod stream;
+mod text;
+
+pub(crate) use mapping::operator_names;
+pub(crate) use scope::normal_name;
+pub(crate) use spec::compile;

@@ -1,0 +1,623 @@
+//! A resolved spec and its settings to a program.
+
+use super::mapping::find;
+use super::scope::{Compiler, Known, Section, Setting};
+use crate::codes;
+use crate::diagnostic::{SpecError, did_you_mean};
+use crate::program::facts::{Facts, Glob, Rule as FactRule};
+use crate::program::ir::{Cond, Const, Index, Node, Place};
+use crate::program::rename::{Renames, Rule};
+use crate::program::{Errors, Operation, Program, Reject, Unsupported};
+use crate::secret::Secret;
+use crate::settings;
+use crate::spec::yaml::{Key, Node as Yaml};
+use crate::standard::{LeafSet, Standard, standard};
+use indexmap::IndexMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Compiles a resolved spec. `check`: settings may be missing (a spec is being checked, not served).
+pub(crate) fn compile(
+    name: &str,
+    tree: &Yaml,
+    given: &settings::Settings,
+    check: bool,
+) -> Result<Program, Vec<SpecError>> {
+    let mut compiler = Compiler::new(tree);
+    let secrets = compiler.settings(tree, given, check);
+    let facts = compiler.facts(tree, &given.models);
+    compiler.facts = facts.names.clone();
+    let renames = Arc::new(compiler.renames(tree));
+    let base_url = compiler.base_url(tree);
+    let errors = Arc::new(compiler.errors_mapping(tree));
+    let shared = Shared {
+        facts: Arc::new(facts),
+        renames,
+        secrets: Arc::new(secrets),
+        errors,
+        headers: tree.get("upstream").and_then(|it| it.get("headers")),
+        query: tree.get("upstream").and_then(|it| it.get("query")),
+        auth: tree.get("auth"),
+    };
+    let mut operations: IndexMap<String, Arc<Operation>> = IndexMap::new();
+    let declared = tree.get("operations").and_then(Yaml::as_map).unwrap_or_default();
+    // Operations that go through another one come after it.
+    let (via, own): (Vec<_>, Vec<_>) = declared.iter().partition(|(_, body)| body.get("via").is_some());
+    for (key, body) in own.into_iter().chain(via) {
+        if let Some(operation) = compiler.operation(key, body, &shared, &operations) {
+            operations.insert(key.text.to_string(), Arc::new(operation));
+        }
+    }
+    operations.sort_by_cached_key(|name, _| {
+        declared.iter().position(|(key, _)| *key.text == **name)
+    });
+    if compiler.errors.is_empty() {
+        return Ok(Program { name: name.to_owned(), base_url, operations });
+    }
+    // A fragment is compiled where it is used: the same mistake may be found several times.
+    let mut seen = BTreeSet::new();
+    compiler.errors.retain(|error| {
+        let at = error.at();
+        seen.insert((at.file, at.line, at.column, error.message().to_owned()))
+    });
+    Err(compiler.errors)
+}
+
+/// What all operations of a spec share.
+pub(super) struct Shared<'s> {
+    pub(super) facts: Arc<Facts>,
+    pub(super) renames: Arc<Renames>,
+    pub(super) secrets: Arc<Vec<Secret>>,
+    pub(super) errors: Arc<Errors>,
+    pub(super) headers: Option<&'s Yaml>,
+    pub(super) query: Option<&'s Yaml>,
+    pub(super) auth: Option<&'s Yaml>,
+}
+
+impl<'s> Compiler<'s> {
+    fn new(tree: &'s Yaml) -> Self {
+        let mut compiler = Compiler {
+            errors: Vec::new(),
+            tables: HashMap::new(),
+            fragments: HashMap::new(),
+            settings: HashMap::new(),
+            facts: Vec::new(),
+            states: Vec::new(),
+            indexes: Vec::new(),
+            standard: None,
+            section: Section::Load,
+            secrets_allowed: false,
+            locals: Vec::new(),
+            slots: 0,
+            fragment_stack: Vec::new(),
+            pointer: Vec::new(),
+            nodes: 0,
+            extras: Vec::new(),
+            request_fields: BTreeSet::new(),
+            header_names: BTreeSet::new(),
+            reads: Default::default(),
+            documents: false,
+        };
+        for (key, rows) in section(tree, "tables") {
+            let table = compiler.rows(rows.as_map().unwrap_or_default());
+            compiler.tables.insert(&key.text, Arc::new(table));
+        }
+        for (key, body) in section(tree, "fragments") {
+            compiler.fragments.insert(&key.text, body);
+        }
+        compiler
+    }
+
+    /// Settings as constants; secrets go to a list of their own.
+    fn settings(
+        &mut self,
+        tree: &'s Yaml,
+        given: &settings::Settings,
+        check: bool,
+    ) -> Vec<Secret> {
+        let mut secrets = Vec::new();
+        let variables = settings::variables(tree);
+        for (name, _) in &given.values {
+            if !variables.iter().any(|variable| variable.name == *name) {
+                let help = did_you_mean(name, variables.iter().map(|it| it.name.as_str()));
+                let error = SpecError::new(
+                    codes::UNKNOWN_SETTING,
+                    tree.at,
+                    "/config",
+                    format!("this provider has no setting `{name}`"),
+                );
+                self.errors.push(error.with_some_help(help));
+            }
+        }
+        for variable in &variables {
+            let setting = match given.values.get(&variable.name) {
+                Some(settings::Setting::Secret(secret)) => {
+                    secrets.push(secret.clone());
+                    Setting::Secret(u16::try_from(secrets.len() - 1).unwrap_or(u16::MAX))
+                }
+                Some(settings::Setting::Plain(value)) if variable.secret => {
+                    secrets.push(Secret::new(value.as_str().unwrap_or_default()));
+                    Setting::Secret(u16::try_from(secrets.len() - 1).unwrap_or(u16::MAX))
+                }
+                Some(settings::Setting::Plain(value)) => {
+                    if let Err(problem) = variable.accepts(value) {
+                        let message = format!("setting `{}` {problem}", variable.name);
+                        self.error(codes::BAD_SETTING, tree.at, message);
+                    }
+                    Setting::Plain(value.clone())
+                }
+                None => match &variable.default {
+                    Some(value) => Setting::Plain(value.clone()),
+                    None if variable.secret && check => {
+                        secrets.push(Secret::new(""));
+                        Setting::Secret(u16::try_from(secrets.len() - 1).unwrap_or(u16::MAX))
+                    }
+                    None => {
+                        if variable.required && !check {
+                            let message = format!("setting `{}` is missing", variable.name);
+                            let env = variable.env.as_ref().map(|env| {
+                                format!("set it in the configuration, or the environment variable {env}")
+                            });
+                            let error = SpecError::new(codes::MISSING_SETTING, tree.at, "/config", message);
+                            self.errors.push(error.with_some_help(env));
+                        }
+                        Setting::Absent
+                    }
+                },
+            };
+            self.settings.insert(variable.name.clone(), setting);
+        }
+        secrets
+    }
+
+    fn base_url(&mut self, tree: &'s Yaml) -> Option<String> {
+        let url = tree.get("upstream")?.get("url")?;
+        self.section = Section::Load;
+        let text = url.as_str()?;
+        let node = self.within("upstream", |this| {
+            this.within("url", |this| this.scalar(url.at, text, Place::Header, false))
+        });
+        match node {
+            Node::Const(Const::Plain(text) | Const::Text(text)) => Some(text.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The operator's rules come before the spec's.
+    fn facts(&mut self, tree: &'s Yaml, given: &[serde_json::Value]) -> Facts {
+        let mut facts = Facts::default();
+        for rule in given {
+            let globs = match rule.get("match") {
+                Some(serde_json::Value::String(glob)) => vec![Glob::new(glob)],
+                Some(serde_json::Value::Array(globs)) => {
+                    globs.iter().filter_map(|glob| glob.as_str()).map(Glob::new).collect()
+                }
+                _ => Vec::new(),
+            };
+            let Some(set) = rule.get("set").and_then(|set| set.as_object()).filter(|_| !globs.is_empty())
+            else {
+                self.error(codes::BAD_MODEL_RULE, tree.at, "a rule of `models` needs `match` and `set`");
+                continue;
+            };
+            let set = set.iter().map(|(name, value)| (fact(&mut facts.names, name), Const::json(value)));
+            let set = set.collect();
+            facts.rules.push(FactRule { globs, set });
+        }
+        let rules = tree.get("models").and_then(Yaml::as_seq).unwrap_or_default();
+        for rule in rules {
+            let globs = one_or_many(rule.get("match")).into_iter().filter_map(Yaml::as_str);
+            let globs = globs.map(Glob::new).collect();
+            let set = rule.get("set").and_then(Yaml::as_map).unwrap_or_default();
+            let set = set
+                .iter()
+                .map(|(name, value)| (fact(&mut facts.names, &name.text), Const::json(&value.to_json())))
+                .collect();
+            facts.rules.push(FactRule { globs, set });
+        }
+        facts
+    }
+
+    fn renames(&mut self, tree: &'s Yaml) -> Renames {
+        let mut renames = Renames::default();
+        for (key, rule) in section(tree, "renames") {
+            let compiled = self.within("renames", |this| this.rename(key, rule));
+            match &*key.text {
+                "tool_name" => renames.tool_name = compiled,
+                "call_id" => renames.call_id = compiled,
+                _ => {}
+            }
+        }
+        renames
+    }
+
+    fn rename(&mut self, key: &'s Key, rule: &'s Yaml) -> Option<Rule> {
+        let max = rule.get("max").and_then(Yaml::as_int).and_then(|max| usize::try_from(max).ok());
+        let max = max.unwrap_or(64);
+        let pattern = rule.get("pattern").and_then(Yaml::as_str).unwrap_or("[a-zA-Z0-9_-]");
+        let regex = self.regex(rule.at, pattern, true)?;
+        let mut allowed = [false; 128];
+        for (code, slot) in (0_u8..128).zip(allowed.iter_mut()) {
+            *slot = regex.is_match(char::from(code).encode_utf8(&mut [0; 4]));
+        }
+        if max < 12 || !allowed.contains(&true) {
+            self.error_with(
+                codes::BAD_RENAME,
+                key.at,
+                format!("the rule for `{}` leaves no room for names", key.text),
+                "`pattern` is one character class, such as `[a-zA-Z0-9_-]`; `max` is at least 12",
+            );
+            return None;
+        }
+        Some(Rule { allowed, max })
+    }
+
+    fn errors_mapping(&mut self, tree: &'s Yaml) -> Errors {
+        let Some(errors) = tree.get("errors") else {
+            return Errors::default();
+        };
+        self.enter(Section::Errors, standard("chat"));
+        self.pointer = vec!["errors".to_owned()];
+        let compiled = Errors {
+            when: self.cond_of(errors, "when"),
+            message: self.member_of(errors, "message"),
+            kind: self.member_of(errors, "type"),
+            code: self.member_of(errors, "code"),
+            param: self.member_of(errors, "param"),
+            status: self.member_of(errors, "status"),
+            class: self.member_of(errors, "class"),
+            request_id: self.member_of(errors, "request_id"),
+            slots: usize::from(self.slots),
+        };
+        self.pointer.clear();
+        compiled
+    }
+
+    /// Starts a section: its names, no variables, fresh slots.
+    pub(super) fn enter(&mut self, section: Section, standard: Option<&'static Standard>) {
+        self.section = section;
+        self.standard = standard;
+        self.locals.clear();
+        self.slots = 0;
+        self.states.clear();
+    }
+
+    pub(super) fn cond_of(&mut self, yaml: &'s Yaml, key: &str) -> Option<Cond> {
+        let value = yaml.get(key)?;
+        let text = value.as_str();
+        let Some(text) = text else {
+            self.error(codes::BAD_CONDITION, value.at, "a condition is a text");
+            return None;
+        };
+        self.within(key, |this| this.condition(value.at, text)).map(|(cond, _)| cond)
+    }
+
+    pub(super) fn member_of(&mut self, yaml: &'s Yaml, key: &str) -> Option<Node> {
+        let value = yaml.get(key)?;
+        Some(self.within(key, |this| this.mapping(value, true)))
+    }
+
+    fn operation(
+        &mut self,
+        key: &'s Key,
+        body: &'s Yaml,
+        shared: &Shared<'s>,
+        done: &IndexMap<String, Arc<Operation>>,
+    ) -> Option<Operation> {
+        let name = &*key.text;
+        let Some(standard) = standard(name) else {
+            self.unknown(
+                codes::RESERVED_NAME,
+                key.at,
+                format!("there is no operation `{name}`"),
+                name,
+                ["chat", "completions", "embeddings"].into_iter(),
+            );
+            return None;
+        };
+        self.pointer = vec!["operations".to_owned(), name.to_owned()];
+        self.extras.clear();
+        self.indexes.clear();
+        self.request_fields.clear();
+        self.reads = Default::default();
+        self.documents = false;
+        let compiled = match body.get("via").and_then(Yaml::as_str) {
+            Some(via) => self.bridged(key, via, standard, shared, done),
+            None => Some(self.direct(name, body, standard, shared)),
+        };
+        self.pointer.clear();
+        compiled
+    }
+
+    fn bridged(
+        &mut self,
+        key: &'s Key,
+        via: &str,
+        standard: &'static Standard,
+        shared: &Shared<'s>,
+        done: &IndexMap<String, Arc<Operation>>,
+    ) -> Option<Operation> {
+        let through = done.get(via)?;
+        if (&*key.text, via) != ("completions", "chat") {
+            self.error_with(
+                codes::BAD_VIA,
+                key.at,
+                format!("`{}` cannot go through `{via}`", key.text),
+                "what there is: `completions: { via: chat }`",
+            );
+            return None;
+        }
+        Some(Operation {
+            name: key.text.to_string(),
+            standard,
+            method: through.method.clone(),
+            path: Node::Const(Const::Absent),
+            headers: Vec::new(),
+            query: Vec::new(),
+            body: Vec::new(),
+            rejects: Vec::new(),
+            unsupported: Unsupported::default(),
+            request: Node::Const(Const::Absent),
+            response: None,
+            stream: None,
+            errors: Arc::clone(&shared.errors),
+            indexes: Vec::new(),
+            facts: Arc::clone(&shared.facts),
+            renames: Arc::clone(&shared.renames),
+            secrets: Arc::clone(&shared.secrets),
+            extras: Vec::new(),
+            request_fields: Vec::new(),
+            header_names: Vec::new(),
+            slots: 0,
+            reads: Default::default(),
+            documents: false,
+            via: Some(Arc::clone(through)),
+        })
+    }
+
+    fn direct(
+        &mut self,
+        name: &str,
+        body: &'s Yaml,
+        standard: &'static Standard,
+        shared: &Shared<'s>,
+    ) -> Operation {
+        self.enter(Section::Request, Some(standard));
+        let indexes = self.index_definitions(body);
+        let path = match body.get("path") {
+            Some(path) => self.place_text(path, "path", Place::Url),
+            None => Node::Const(Const::Absent),
+        };
+        let rejects = self.rejects(body);
+        let request = self.member_of(body, "request").unwrap_or(Node::Const(Const::Absent));
+        let unsupported = self.unsupported(body, standard);
+        self.secrets_allowed = true;
+        let mut headers = self.templates(body.get("headers"), "headers");
+        headers.extend(self.templates(shared.headers, "headers"));
+        headers.extend(self.templates(shared.auth.and_then(|auth| auth.get("header")), "header"));
+        let mut query = self.templates(shared.query, "query");
+        query.extend(self.templates(body.get("query"), "query"));
+        query.extend(self.templates(shared.auth.and_then(|auth| auth.get("query")), "query"));
+        let credentials = self.templates(shared.auth.and_then(|auth| auth.get("body")), "body");
+        self.secrets_allowed = false;
+        let stream_head = body.get("stream").map(|stream| self.stream_head(stream));
+        let request_slots = self.slots;
+        let reads = self.reads;
+        let documents = self.documents;
+
+        self.enter(Section::Response, Some(standard));
+        let response = match body.get("response") {
+            Some(response) if response.as_str() == Some("$") => None,
+            Some(response) => {
+                self.answer_fields(response, standard.response(), "response");
+                self.member_of(body, "response")
+            }
+            None => None,
+        };
+        let response_slots = self.slots;
+        let stream = match (body.get("stream"), stream_head) {
+            (Some(stream), Some(head)) => Some(self.stream(stream, head, standard)),
+            _ => None,
+        };
+        let headers = headers.into_iter().map(|(name, node)| (name.to_ascii_lowercase(), node));
+        Operation {
+            name: name.to_owned(),
+            standard,
+            method: body.get("method").and_then(Yaml::as_str).unwrap_or("POST").to_owned(),
+            path,
+            headers: headers.collect(),
+            query,
+            body: credentials.into_iter().map(|(name, node)| (name.into(), node)).collect(),
+            rejects,
+            unsupported,
+            request,
+            response,
+            stream,
+            errors: Arc::clone(&shared.errors),
+            indexes,
+            facts: Arc::clone(&shared.facts),
+            renames: Arc::clone(&shared.renames),
+            secrets: Arc::clone(&shared.secrets),
+            extras: self.extras.clone(),
+            request_fields: self.request_fields.iter().cloned().collect(),
+            header_names: self.header_names.iter().cloned().collect(),
+            slots: usize::from(request_slots.max(response_slots)),
+            reads,
+            documents,
+            via: None,
+        }
+    }
+
+    fn place_text(&mut self, yaml: &'s Yaml, key: &str, place: Place) -> Node {
+        match yaml.as_str() {
+            Some(text) => self.within(key, |this| this.scalar(yaml.at, text, place, true)),
+            None => self.within(key, |this| this.mapping(yaml, true)),
+        }
+    }
+
+    /// Headers or query members: name and mapping.
+    pub(super) fn templates(&mut self, yaml: Option<&'s Yaml>, key: &str) -> Vec<(String, Node)> {
+        let members = yaml.and_then(Yaml::as_map).unwrap_or_default();
+        members
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| {
+                let node = self.within(key, |this| this.place_text(value, &name.text, Place::Header));
+                (name.text.to_string(), node)
+            })
+            .collect()
+    }
+
+    fn index_definitions(&mut self, body: &'s Yaml) -> Vec<Index> {
+        let mut indexes = Vec::new();
+        for (key, definition) in section(body, "index") {
+            let Some(each) = definition.get("each") else {
+                continue;
+            };
+            let text = each.as_str().unwrap_or_default();
+            let Some(lowered) = self.within("index", |this| this.path(each.at, text, false)) else {
+                continue;
+            };
+            let item = if lowered.path.single { self.item(lowered.known) } else { lowered.known };
+            let by = definition.get("by").and_then(Yaml::as_str).unwrap_or_default();
+            self.index_member(definition, "by", item);
+            let known = match definition.get("value") {
+                Some(_) => self.index_member(definition, "value", item),
+                None => item,
+            };
+            let value = definition.get("value").and_then(Yaml::as_str).map(names);
+            self.indexes.push((key.text.to_string(), known));
+            indexes.push(Index { each: lowered.path, by: names(by), value });
+        }
+        indexes
+    }
+
+    fn index_member(&mut self, definition: &'s Yaml, key: &str, item: Known) -> Known {
+        let Some(value) = definition.get(key) else {
+            return Known::Anything;
+        };
+        let mut known = item;
+        for name in value.as_str().unwrap_or_default().split('.') {
+            let Known::Standard(shape) = known else {
+                return known;
+            };
+            match shape.member(name) {
+                Some(member) => known = Known::Standard(member),
+                None if shape.is_opaque() => return known,
+                None => {
+                    let all: Vec<&str> = shape.names().collect();
+                    self.unknown(
+                        codes::UNKNOWN_FIELD,
+                        value.at,
+                        format!("the standard request has no `{name}` here"),
+                        name,
+                        all.iter().copied(),
+                    );
+                    return Known::Anything;
+                }
+            }
+        }
+        known
+    }
+
+    fn rejects(&mut self, body: &'s Yaml) -> Vec<Reject> {
+        let mut rejects = Vec::new();
+        for (place, rule) in body.get("reject").and_then(Yaml::as_seq).unwrap_or_default().iter().enumerate() {
+            let compiled = self.within("reject", |this| {
+                this.within(&place.to_string(), |this| {
+                    let cond = this.cond_of(rule, "if")?;
+                    let message = this.member_of(rule, "message")?;
+                    Some((cond, message))
+                })
+            });
+            let text = |key: &str| rule.get(key).and_then(Yaml::as_str).map(str::to_owned);
+            if let Some((cond, message)) = compiled {
+                rejects.push(Reject { cond, message, param: text("param"), code: text("code") });
+            }
+        }
+        rejects
+    }
+
+    fn unsupported(&mut self, body: &'s Yaml, standard: &'static Standard) -> Unsupported {
+        let mut unsupported = Unsupported::default();
+        let Some(declared) = body.get("unsupported") else {
+            return unsupported;
+        };
+        let (reject, reject_extras) = self.leaves(declared, "reject", standard);
+        let (ignore, ignore_extras) = self.leaves(declared, "ignore", standard);
+        if reject.intersects(ignore) {
+            let both = reject.minus(reject.minus(ignore));
+            let name = both.iter().next().map(|leaf| standard.leaf_name(leaf)).unwrap_or_default();
+            self.error(codes::LEAF_TWICE, declared.at, format!("`{name}` is both rejected and ignored"));
+        }
+        unsupported.reject = reject;
+        unsupported.ignore = ignore;
+        unsupported.reject_extras = reject_extras;
+        unsupported.ignore_extras = ignore_extras;
+        unsupported
+    }
+
+    fn leaves(
+        &mut self,
+        declared: &'s Yaml,
+        key: &str,
+        standard: &'static Standard,
+    ) -> (LeafSet, Vec<Box<str>>) {
+        let mut leaves = LeafSet::default();
+        let mut extras = Vec::new();
+        for item in declared.get(key).and_then(Yaml::as_seq).unwrap_or_default() {
+            let Some(path) = item.as_str() else {
+                continue;
+            };
+            if let Some(extra) = path.strip_prefix("$std.") {
+                extras.push(extra.into());
+                continue;
+            }
+            match standard.leaves_at(path) {
+                Some(found) => leaves = leaves.union(found),
+                None => {
+                    let all: Vec<&str> = standard.leaf_names().iter().map(String::as_str).collect();
+                    let help = did_you_mean(path, all.iter().copied()).unwrap_or_else(|| {
+                        "leaves are written like `tools[].function.strict`; fields outside the standard like `$std.top_k`".to_owned()
+                    });
+                    self.error_with(
+                        codes::UNKNOWN_LEAF,
+                        item.at,
+                        format!("the standard request has no `{path}`"),
+                        help,
+                    );
+                }
+            }
+        }
+        (leaves, extras)
+    }
+}
+
+/// The members of a section, none if it is not there.
+pub(super) fn section<'s>(yaml: &'s Yaml, key: &str) -> &'s [(Key, Yaml)] {
+    yaml.as_map().and_then(|map| find(map, key)).and_then(Yaml::as_map).unwrap_or_default()
+}
+
+fn one_or_many(yaml: Option<&Yaml>) -> Vec<&Yaml> {
+    match yaml {
+        None => Vec::new(),
+        Some(yaml) => match yaml.as_seq() {
+            Some(items) => items.iter().collect(),
+            None => vec![yaml],
+        },
+    }
+}
+
+fn names(path: &str) -> Box<[Box<str>]> {
+    path.split('.').filter(|name| !name.is_empty()).map(Into::into).collect()
+}
+
+/// The place of a fact; a new one is added.
+fn fact(names: &mut Vec<String>, name: &str) -> usize {
+    match names.iter().position(|known| known == name) {
+        Some(place) => place,
+        None => {
+            names.push(name.to_owned());
+            names.len() - 1
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Bump memory of one request or one stream message. Knows nothing of what is stored in it.
+
+use super::value::{Array, Object, Value};
+use bumpalo::Bump;
+
+/// Memory that lives as long as one request (or one stream message) and is given back at once.
+#[derive(Debug, Default)]
+pub struct Arena {
+    bump: Bump,
+}
+
+impl Arena {
+    /// An empty arena; it allocates with its first use.
+    pub fn new() -> Self {
+        Self { bump: Bump::new() }
+    }
+
+    /// Forgets everything but keeps the largest block, so that the next message needs no allocation.
+    pub fn reset(&mut self) {
+        self.bump.reset();
+    }
+
+    /// Bytes taken from the system.
+    pub fn allocated_bytes(&self) -> usize {
+        self.bump.allocated_bytes()
+    }
+
+    /// Copies a text into the arena.
+    pub fn alloc_str(&self, text: &str) -> &str {
+        self.bump.alloc_str(text)
+    }
+
+    /// A list of these items, as built (no source bytes).
+    pub fn array<'a>(&'a self, items: &[Value<'a>]) -> Value<'a> {
+        self.array_with(items, "")
+    }
+
+    /// An object of these members, as built (no source bytes).
+    pub fn object<'a>(&'a self, members: &[(&'a str, Value<'a>)]) -> Value<'a> {
+        self.object_with(members, "")
+    }
+
+    pub(crate) fn array_with<'a>(&'a self, items: &[Value<'a>], raw: &'a str) -> Value<'a> {
+        let items = self.bump.alloc_slice_copy(items);
+        Value::Array(self.bump.alloc(Array { items, raw }))
+    }
+
+    pub(crate) fn object_with<'a>(
+        &'a self,
+        members: &[(&'a str, Value<'a>)],
+        raw: &'a str,
+    ) -> Value<'a> {
+        let members = self.bump.alloc_slice_copy(members);
+        Value::Object(self.bump.alloc(Object { members, raw }))
+    }
+
+    /// An integer as a number value.
+    pub fn integer(&self, number: i64) -> Value<'_> {
+        let mut buffer = itoa::Buffer::new();
+        Value::Number(self.alloc_str(buffer.format(number)))
+    }
+}

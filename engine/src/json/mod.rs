@@ -1,0 +1,18 @@
+//! JSON as the engine sees it: a borrowed tree over the bytes it came in.
+//!
+//! Knows syntax, order, literals and escapes. Knows nothing about what a document means.
+
+mod arena;
+mod number;
+mod parse;
+mod text;
+mod value;
+mod write;
+
+pub use arena::Arena;
+pub use parse::{DEFAULT_DEPTH, ParseError, ParseOptions, parse, scan};
+pub use value::{Array, Object, Value};
+pub use write::{write_line, write_text, write_value};
+
+pub(crate) use number::{as_f64, as_i64, compare, same_number, sum};
+pub(crate) use parse::{Member, members_of};

@@ -1,0 +1,121 @@
+//! The writer: values into a byte buffer. Untouched subtrees are copied as they came.
+
+use super::value::Value;
+
+/// Appends the value as JSON; subtrees that came from a document keep their bytes.
+/// An absent value is written as `null`; callers leave absent members out before.
+pub fn write_value(value: Value<'_>, out: &mut Vec<u8>) {
+    write(value, out, false);
+}
+
+/// As [`write_value`], but never writes a line break: for one line of a stream or a log.
+pub fn write_line(value: Value<'_>, out: &mut Vec<u8>) {
+    write(value, out, true);
+}
+
+fn write(value: Value<'_>, out: &mut Vec<u8>, one_line: bool) {
+    match value {
+        Value::Absent | Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Number(literal) => out.extend_from_slice(literal.as_bytes()),
+        Value::Str(raw) | Value::Escaped(raw) => {
+            out.push(b'"');
+            out.extend_from_slice(raw.as_bytes());
+            out.push(b'"');
+        }
+        Value::Text(text) => write_text(text, out),
+        Value::Json(text) => write_raw(text, out, one_line),
+        Value::Array(array) => {
+            if copies(array.raw, one_line) {
+                out.extend_from_slice(array.raw.as_bytes());
+                return;
+            }
+            out.push(b'[');
+            for (place, item) in array.items.iter().enumerate() {
+                if place > 0 {
+                    out.push(b',');
+                }
+                write(*item, out, one_line);
+            }
+            out.push(b']');
+        }
+        Value::Object(object) => {
+            if copies(object.raw, one_line) {
+                out.extend_from_slice(object.raw.as_bytes());
+                return;
+            }
+            out.push(b'{');
+            for (place, (name, member)) in object.members.iter().enumerate() {
+                if place > 0 {
+                    out.push(b',');
+                }
+                write_text(name, out);
+                out.push(b':');
+                write(*member, out, one_line);
+            }
+            out.push(b'}');
+        }
+    }
+}
+
+fn copies(raw: &str, one_line: bool) -> bool {
+    !raw.is_empty() && !(one_line && has_break(raw))
+}
+
+fn has_break(raw: &str) -> bool {
+    memchr::memchr2(b'\n', b'\r', raw.as_bytes()).is_some()
+}
+
+/// In valid JSON a bare line break is always white space, so it may become a blank.
+fn write_raw(text: &str, out: &mut Vec<u8>, one_line: bool) {
+    if one_line && has_break(text) {
+        out.extend(text.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+    } else {
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Appends a plain text as a JSON string.
+pub fn write_text(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    write_escaped(text, out);
+    out.push(b'"');
+}
+
+fn write_escaped(text: &str, out: &mut Vec<u8>) {
+    let mut rest = text.as_bytes();
+    loop {
+        let plain = rest.iter().position(|byte| needs_escape(*byte)).unwrap_or(rest.len());
+        let (run, tail) = rest.split_at_checked(plain).unwrap_or((rest, &[]));
+        out.extend_from_slice(run);
+        let Some((special, after)) = tail.split_first() else {
+            return;
+        };
+        write_escape(*special, out);
+        rest = after;
+    }
+}
+
+fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+fn write_escape(byte: u8, out: &mut Vec<u8>) {
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        0x08 => out.extend_from_slice(b"\\b"),
+        0x0c => out.extend_from_slice(b"\\f"),
+        other => {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            out.extend_from_slice(b"\\u00");
+            for nibble in [other >> 4, other & 0xf] {
+                out.push(HEX.get(usize::from(nibble)).copied().unwrap_or(b'0'));
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The engine of Interlingua: compiles provider specs and translates requests, answers, streams,
+//! errors and usage between the standard format and a provider's own.
+//!
+//! Knows bytes and JSON. Knows no HTTP connection, no clock, no file and no provider.
+
+mod codec;
+mod codes;
+mod compile;
+mod diagnostic;
+mod json;
+mod library;
+mod options;
+mod program;
+mod resolve;
+mod run;
+mod secret;
+mod serve;
+mod settings;
+mod spec;
+pub mod standard;
+
+pub use codes::Code;
+pub use diagnostic::{Position, SpecError, SpecErrors};
+pub use json::{Arena, Array, Object, ParseError, ParseOptions, Value, parse, scan, write_line, write_value};
+pub use library::{Library, Spec};
+pub use options::{OptionLayer, Options};
+pub use program::{Operation, Program, Support};
+pub use resolve::Source;
+pub use secret::Secret;
+pub use serve::{
+    Answer, AnswerHead, Call, Class, Decoded, Encoded, Exchange, Failure, Limits, Progress,
+    StreamDecoder, Target, Usage,
+};
+pub use settings::{Setting, Settings, Variable, VariableKind};
+pub use spec::schema::provider_schema;
+pub use standard::Refusal;

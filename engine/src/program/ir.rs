@@ -1,0 +1,368 @@
+//! What a mapping means once it is compiled: trees of nodes, paths and conditions, with every name
+//! bound to a slot. Knows nothing of YAML, positions or JSONPath text.
+
+use crate::json::Value;
+use crate::standard::LeafSet;
+use regex::Regex;
+use std::sync::Arc;
+
+/// A value known at load.
+#[derive(Clone, Debug)]
+pub(crate) enum Const {
+    Absent,
+    Null,
+    Bool(bool),
+    Number(Arc<str>),
+    /// A text whose JSON form needs no escapes.
+    Plain(Arc<str>),
+    /// Any other text.
+    Text(Arc<str>),
+    /// A list or an object, as JSON text.
+    Json(Arc<str>),
+}
+
+impl Const {
+    pub(crate) fn text(text: &str) -> Const {
+        let plain = !text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\');
+        if plain { Const::Plain(text.into()) } else { Const::Text(text.into()) }
+    }
+
+    pub(crate) fn json(value: &serde_json::Value) -> Const {
+        match value {
+            serde_json::Value::Null => Const::Null,
+            serde_json::Value::Bool(value) => Const::Bool(*value),
+            serde_json::Value::Number(number) => Const::Number(number.to_string().into()),
+            serde_json::Value::String(text) => Const::text(text),
+            other => Const::Json(other.to_string().into()),
+        }
+    }
+
+    pub(crate) fn value(&self) -> Value<'_> {
+        match self {
+            Const::Absent => Value::Absent,
+            Const::Null => Value::Null,
+            Const::Bool(value) => Value::Bool(*value),
+            Const::Number(literal) => Value::Number(literal),
+            Const::Plain(text) => Value::Str(text),
+            Const::Text(text) => Value::Text(text),
+            Const::Json(text) => Value::Json(text),
+        }
+    }
+}
+
+/// Where a path starts.
+#[derive(Clone, Debug)]
+pub(crate) enum Root {
+    /// `$`: the standard request, the upstream document or the stream's message.
+    Document,
+    /// `$std`
+    Ordinary,
+    /// `$raw`
+    Raw,
+    /// `$request`, in answers.
+    Request,
+    Model,
+    Id,
+    Now,
+    Event,
+    HttpStatus,
+    HttpHeader(Box<str>),
+    /// `$caps.<fact>`
+    Fact(u16),
+    /// `$state.<name>`
+    State(u16),
+    /// A secret of the config.
+    Secret(u16),
+    /// A loop variable or an argument.
+    Slot(u16),
+    /// `@` inside a filter.
+    Current,
+    /// A config value.
+    Const(Const),
+}
+
+/// A JSONPath, lowered.
+#[derive(Clone, Debug)]
+pub(crate) struct Path {
+    pub(crate) root: Root,
+    pub(crate) steps: Box<[Step]>,
+    /// Names and indexes only: yields one value instead of a list.
+    pub(crate) single: bool,
+    /// Leaves of the standard request that reading this path carries into the output.
+    pub(crate) carries: Carried,
+}
+
+/// What a read carries.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Carried {
+    pub(crate) leaves: LeafSet,
+    /// Members the standard does not have, by their place in the operation's list of extras.
+    pub(crate) extras: u64,
+}
+
+impl Carried {
+    pub(crate) fn add(&mut self, other: &Carried) {
+        self.leaves = self.leaves.union(other.leaves);
+        self.extras |= other.extras;
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Name(Box<str>),
+    Index(i64),
+    Wildcard,
+    Slice(Option<i64>, Option<i64>, i64),
+    Filter(Box<Cond>),
+    /// Several selectors in one bracket.
+    Union(Box<[Step]>),
+}
+
+/// A condition: an RFC 9535 filter expression, lowered.
+#[derive(Clone, Debug)]
+pub(crate) enum Cond {
+    Or(Box<[Cond]>),
+    And(Box<[Cond]>),
+    Not(Box<Cond>),
+    Exists(Path),
+    Compare(Comparator, Operand, Operand),
+    Matches { text: Operand, regex: Arc<Regex> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comparator {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Operand {
+    Const(Const),
+    Path(Path),
+    /// `length(x)`
+    Length(Box<Operand>),
+    /// `count(query)`
+    Count(Path),
+    /// `value(query)`
+    Only(Path),
+}
+
+/// A piece of a text template.
+#[derive(Clone, Debug)]
+pub(crate) enum Piece {
+    Literal(Box<str>),
+    Path(Path),
+}
+
+/// Where a text stands, hence how the values in its holes are escaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In JSON: no escape, the writer quotes.
+    Json,
+    /// In a URL's path or query: percent-encoded.
+    Url,
+    /// In a header, or a whole URL of the configuration: as it is (control characters are refused
+    /// where headers are made).
+    Header,
+}
+
+#[derive(Debug)]
+pub(crate) struct Text {
+    pub(crate) pieces: Box<[Piece]>,
+    pub(crate) place: Place,
+}
+
+/// A Handlebars template with blocks and the values it names.
+pub(crate) struct Rendered {
+    pub(crate) registry: Arc<handlebars::Handlebars<'static>>,
+    pub(crate) roots: Box<[(Box<str>, Box<[(Box<str>, Path)]>)]>,
+}
+
+impl std::fmt::Debug for Rendered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rendered")
+    }
+}
+
+pub(crate) type Members = Box<[(Box<str>, Node)]>;
+
+/// A compiled mapping.
+#[derive(Debug)]
+pub(crate) enum Node {
+    Const(Const),
+    Path(Path),
+    Text(Text),
+    Render(Box<Rendered>),
+    Object(Members),
+    List(Box<[Node]>),
+    First(Box<[Node]>),
+    If(Box<If>),
+    Switch(Box<Switch>),
+    Lookup(Box<Lookup>),
+    Find(Box<Find>),
+    Each(Box<Each>),
+    Concat(Box<[Node]>),
+    Count(Box<Node>),
+    Join(Box<Join>),
+    Merge(Box<Merge>),
+    FromJson(Box<FromJson>),
+    ToJson(Box<Node>),
+    Sum(Box<[Node]>),
+    Clamp(Box<Clamp>),
+    Split(Box<(Node, Node)>),
+    Capture(Box<Capture>),
+    Pick(Box<Pick>),
+    Trim(Box<Node>),
+    Suffix(Box<(Node, Node)>),
+    /// Arguments are evaluated into slots, then the body.
+    Let(Box<Let>),
+    Error(Box<Fault>),
+}
+
+#[derive(Debug)]
+pub(crate) struct If {
+    pub(crate) cond: Cond,
+    pub(crate) then: Node,
+    pub(crate) otherwise: Node,
+    /// Discriminators that are carried when the condition holds.
+    pub(crate) carries: Carried,
+}
+
+#[derive(Debug)]
+pub(crate) struct Switch {
+    pub(crate) value: Node,
+    /// On the JSON type instead of the value.
+    pub(crate) by_type: bool,
+    pub(crate) cases: Members,
+    pub(crate) default: Option<Node>,
+    pub(crate) on_hit: Carried,
+    /// The leaf that is lost when no case fits.
+    pub(crate) on_miss: Option<Box<str>>,
+}
+
+/// A table, sorted for binary search by its keys.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) rows: Box<[(Box<str>, Const)]>,
+}
+
+impl Table {
+    pub(crate) fn find(&self, key: &str) -> Option<&Const> {
+        let row = self.rows.binary_search_by(|row| (*row.0).cmp(key)).ok()?;
+        self.rows.get(row).map(|row| &row.1)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Lookup {
+    pub(crate) value: Node,
+    pub(crate) table: Arc<Table>,
+    pub(crate) default: Option<Node>,
+    pub(crate) on_hit: Carried,
+    pub(crate) on_miss: Option<Box<str>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Find {
+    pub(crate) value: Node,
+    pub(crate) index: u16,
+    pub(crate) default: Option<Node>,
+    pub(crate) on_hit: Carried,
+    pub(crate) on_miss: Option<Box<str>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Each {
+    pub(crate) slot: u16,
+    pub(crate) counter: Option<u16>,
+    pub(crate) source: Source,
+    pub(crate) body: Node,
+    pub(crate) merge: Merging,
+}
+
+#[derive(Debug)]
+pub(crate) enum Source {
+    Path(Path),
+    Node(Node),
+}
+
+#[derive(Debug)]
+pub(crate) enum Merging {
+    No,
+    /// By a member of the results.
+    Member(Box<str>),
+    /// By an expression on the source item.
+    Key(Node),
+}
+
+#[derive(Debug)]
+pub(crate) struct Join {
+    pub(crate) items: Node,
+    pub(crate) with: Box<str>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Merge {
+    pub(crate) bases: Box<[Node]>,
+    pub(crate) omit: Box<[Box<str>]>,
+    pub(crate) members: Members,
+}
+
+#[derive(Debug)]
+pub(crate) struct FromJson {
+    pub(crate) value: Node,
+    pub(crate) empty: Node,
+    /// The leaf's name, for the message of a refusal.
+    pub(crate) name: Box<str>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Clamp {
+    pub(crate) value: Node,
+    pub(crate) min: Node,
+    pub(crate) max: Node,
+    /// The leaf that is lost when the bounds change the value.
+    pub(crate) on_change: Option<Box<str>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Capture {
+    pub(crate) value: Node,
+    pub(crate) regex: Arc<Regex>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Pick {
+    pub(crate) value: Node,
+    pub(crate) at: PickAt,
+}
+
+#[derive(Debug)]
+pub(crate) enum PickAt {
+    Place(i64),
+    Member(Box<str>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Let {
+    pub(crate) slots: Box<[(u16, Node)]>,
+    pub(crate) body: Node,
+}
+
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) message: Node,
+    pub(crate) param: Option<Node>,
+}
+
+/// An index over the request: built once per request, when first asked.
+#[derive(Debug)]
+pub(crate) struct Index {
+    pub(crate) each: Path,
+    pub(crate) by: Box<[Box<str>]>,
+    pub(crate) value: Option<Box<[Box<str>]>>,
+}

@@ -1,0 +1,159 @@
+//! Compiled specs: immutable tables that serve any number of requests at once. Knows no provider's
+//! name but as data, and nothing of how it was written.
+
+pub(crate) mod facts;
+pub(crate) mod ir;
+pub(crate) mod rename;
+pub(crate) mod stream;
+
+use crate::secret::Secret;
+use crate::standard::{LeafSet, Standard};
+use facts::Facts;
+use indexmap::IndexMap;
+use ir::{Carried, Cond, Index, Node};
+use rename::Renames;
+use std::sync::Arc;
+use stream::Stream;
+
+/// One provider's compiled spec with its settings.
+#[derive(Debug)]
+pub struct Program {
+    pub(crate) name: String,
+    pub(crate) base_url: Option<String>,
+    pub(crate) operations: IndexMap<String, Arc<Operation>>,
+}
+
+impl Program {
+    /// The spec's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `upstream.url` with the settings filled in; none if a setting it needs is missing.
+    pub fn base_url(&self) -> Option<&str> {
+        self.base_url.as_deref()
+    }
+
+    /// An operation: `chat`, `completions`, `embeddings`.
+    pub fn operation(&self, name: &str) -> Option<&Arc<Operation>> {
+        self.operations.get(name)
+    }
+
+    /// All operations, in the spec's order.
+    pub fn operations(&self) -> impl Iterator<Item = &Arc<Operation>> {
+        self.operations.values()
+    }
+}
+
+/// One compiled operation of one provider.
+#[derive(Debug)]
+pub struct Operation {
+    pub(crate) name: String,
+    pub(crate) standard: &'static Standard,
+    pub(crate) method: String,
+    pub(crate) path: Node,
+    pub(crate) headers: Vec<(String, Node)>,
+    pub(crate) query: Vec<(String, Node)>,
+    /// Credentials that travel in the body.
+    pub(crate) body: Vec<(Box<str>, Node)>,
+    pub(crate) rejects: Vec<Reject>,
+    pub(crate) unsupported: Unsupported,
+    pub(crate) request: Node,
+    /// None: the answer already is in the standard format.
+    pub(crate) response: Option<Node>,
+    pub(crate) stream: Option<Stream>,
+    pub(crate) errors: Arc<Errors>,
+    pub(crate) indexes: Vec<Index>,
+    pub(crate) facts: Arc<Facts>,
+    pub(crate) renames: Arc<Renames>,
+    pub(crate) secrets: Arc<Vec<Secret>>,
+    pub(crate) extras: Vec<Box<str>>,
+    pub(crate) request_fields: Vec<String>,
+    /// Headers of the answer that programs read, in lower case.
+    pub(crate) header_names: Vec<String>,
+    pub(crate) slots: usize,
+    pub(crate) reads: Carried,
+    /// Whether the normalised request is read at all.
+    pub(crate) documents: bool,
+    /// The operation of the same provider that does the work.
+    pub(crate) via: Option<Arc<Operation>>,
+}
+
+impl Operation {
+    /// `chat`, `completions`, `embeddings`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it can answer as a stream.
+    pub fn can_stream(&self) -> bool {
+        self.stream.is_some() || self.via.as_ref().is_some_and(|via| via.can_stream())
+    }
+
+    /// Names of the standard request's leaves that this operation can carry to the provider, those
+    /// it refuses, and those it ignores; every other leaf is reported when it is lost.
+    pub fn support(&self) -> Support {
+        let operation = self.via.as_deref().unwrap_or(self);
+        let names = |leaves: LeafSet| -> Vec<String> {
+            leaves.iter().map(|leaf| operation.standard.leaf_name(leaf).to_owned()).collect()
+        };
+        let all = operation.standard.request().leaves();
+        let rest = all
+            .minus(operation.reads.leaves)
+            .minus(operation.unsupported.reject)
+            .minus(operation.unsupported.ignore);
+        Support {
+            carried: names(operation.reads.leaves),
+            rejected: names(operation.unsupported.reject.minus(operation.reads.leaves)),
+            ignored: names(operation.unsupported.ignore.minus(operation.reads.leaves)),
+            reported: names(rest),
+        }
+    }
+}
+
+/// What becomes of each leaf of the standard request.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Support {
+    /// Reaches the provider (perhaps only for some models).
+    pub carried: Vec<String>,
+    /// Answered with 400.
+    pub rejected: Vec<String>,
+    /// Left out without a word, because the answer means the same.
+    pub ignored: Vec<String>,
+    /// Left out and reported.
+    pub reported: Vec<String>,
+}
+
+/// A condition under which a request is refused.
+#[derive(Debug)]
+pub(crate) struct Reject {
+    pub(crate) cond: Cond,
+    pub(crate) message: Node,
+    pub(crate) param: Option<String>,
+    pub(crate) code: Option<String>,
+}
+
+/// What the spec declares of leaves it does not carry.
+#[derive(Debug, Default)]
+pub(crate) struct Unsupported {
+    pub(crate) reject: LeafSet,
+    pub(crate) ignore: LeafSet,
+    /// Members outside the standard format, by name.
+    pub(crate) reject_extras: Vec<Box<str>>,
+    pub(crate) ignore_extras: Vec<Box<str>>,
+}
+
+/// The provider's error answers.
+#[derive(Debug, Default)]
+pub(crate) struct Errors {
+    /// A 2xx answer that is an error all the same.
+    pub(crate) when: Option<Cond>,
+    pub(crate) message: Option<Node>,
+    pub(crate) kind: Option<Node>,
+    pub(crate) code: Option<Node>,
+    pub(crate) param: Option<Node>,
+    pub(crate) status: Option<Node>,
+    pub(crate) class: Option<Node>,
+    pub(crate) request_id: Option<Node>,
+    pub(crate) slots: usize,
+}

@@ -1,0 +1,12 @@
+//! Running compiled mappings: values in, values out. Knows no bytes of the network and no YAML.
+
+mod eval;
+mod lists;
+mod path;
+mod render;
+pub(crate) mod scope;
+pub(crate) mod state;
+
+pub(crate) use render::TEMPLATE;
+pub(crate) use scope::{Inputs, Ran, Run, Stop};
+pub(crate) use eval::percent_encode;

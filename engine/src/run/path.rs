@@ -1,0 +1,371 @@
+//! Paths and conditions over values.
+
+use super::scope::{Ran, Run};
+use crate::json::{Value, compare, same_number};
+use crate::program::ir::{Comparator, Cond, Operand, Path, Root, Step};
+use std::cmp::Ordering;
+
+impl<'a> Run<'a> {
+    /// Reads a path: the value of a single one, the list of matches of any other.
+    /// A null counts as absent.
+    pub(crate) fn read(&mut self, path: &'a Path, current: Value<'a>) -> Ran<Value<'a>> {
+        if path.single {
+            return self.read_single(path, current);
+        }
+        let found = self.matches(path, current)?;
+        if found.is_empty() {
+            return Ok(Value::Absent);
+        }
+        Ok(self.arena.array(&found))
+    }
+
+    fn read_single(&mut self, path: &'a Path, current: Value<'a>) -> Ran<Value<'a>> {
+        let mut value = self.root(&path.root, current);
+        for step in &path.steps {
+            value = match step {
+                Step::Name(name) => self.member(value, name)?,
+                Step::Index(place) => self.item(value, *place),
+                _ => Value::Absent,
+            };
+        }
+        Ok(if value.is_null() { Value::Absent } else { value })
+    }
+
+    #[inline]
+    fn member(&mut self, value: Value<'a>, name: &str) -> Ran<Value<'a>> {
+        match value {
+            Value::Object(object) => {
+                // Wide objects pay for the search; the usual ones are one step.
+                self.burn(1 + object.members.len() / 32)?;
+                Ok(value.get(name))
+            }
+            Value::Json(text) => {
+                self.burn(text.len())?;
+                Ok(value.open(self.arena).get(name))
+            }
+            _ => Ok(Value::Absent),
+        }
+    }
+
+    fn item(&self, value: Value<'a>, place: i64) -> Value<'a> {
+        let opened = value.open(self.arena);
+        let Some(items) = opened.as_array() else {
+            return Value::Absent;
+        };
+        position(place, items.len())
+            .and_then(|place| items.get(place))
+            .copied()
+            .unwrap_or(Value::Absent)
+    }
+
+    #[inline]
+    fn root(&mut self, root: &'a Root, current: Value<'a>) -> Value<'a> {
+        match root {
+            Root::Document => self.inputs.document,
+            Root::Current => current,
+            Root::Slot(slot) => self.slot(*slot),
+            Root::Const(value) => value.value(),
+            Root::Ordinary => self.inputs.ordinary,
+            Root::Raw => self.inputs.raw,
+            Root::Request => self.inputs.request,
+            Root::Model => Value::Text(self.inputs.model),
+            Root::Id => Value::Text(self.inputs.id),
+            Root::Now => self.arena.integer(i64::try_from(self.inputs.now).unwrap_or(i64::MAX)),
+            Root::Event => self.inputs.event,
+            Root::HttpStatus => self.arena.integer(i64::from(self.inputs.status)),
+            Root::HttpHeader(name) => self
+                .inputs
+                .headers
+                .iter()
+                .find(|(header, _)| **header == **name)
+                .map_or(Value::Absent, |(_, value)| Value::Text(value)),
+            Root::Fact(fact) => self
+                .inputs
+                .facts
+                .get(usize::from(*fact))
+                .map_or(Value::Absent, |value| value.value()),
+            Root::State(slot) => {
+                let Some(slot) = self.state.get(usize::from(*slot)) else {
+                    return Value::Absent;
+                };
+                // Reading copies: a mapping that reads a growing text for every message pays for it.
+                self.fuel = self.fuel.saturating_sub(slot.size() as u64);
+                slot.value(self.arena)
+            }
+            Root::Secret(secret) => self
+                .inputs
+                .secrets
+                .get(usize::from(*secret))
+                .map_or(Value::Absent, |secret| Value::Text(secret.expose())),
+        }
+    }
+
+    /// All matches of a path, nulls left out.
+    pub(crate) fn matches(&mut self, path: &'a Path, current: Value<'a>) -> Ran<Vec<Value<'a>>> {
+        let start = self.root(&path.root, current);
+        let mut found = Vec::new();
+        if path.single {
+            let value = self.read_single(path, current)?;
+            if !value.is_absent() {
+                found.push(value);
+            }
+            return Ok(found);
+        }
+        self.walk(start, &path.steps, &mut found)?;
+        Ok(found)
+    }
+
+    fn walk(
+        &mut self,
+        value: Value<'a>,
+        steps: &'a [Step],
+        found: &mut Vec<Value<'a>>,
+    ) -> Ran<()> {
+        self.burn(1)?;
+        let Some((step, rest)) = steps.split_first() else {
+            if !value.is_missing() {
+                found.push(value);
+            }
+            return Ok(());
+        };
+        self.select(value, step, rest, found)
+    }
+
+    fn select(
+        &mut self,
+        value: Value<'a>,
+        step: &'a Step,
+        rest: &'a [Step],
+        found: &mut Vec<Value<'a>>,
+    ) -> Ran<()> {
+        match step {
+            Step::Name(name) => {
+                let member = self.member(value, name)?;
+                if !member.is_missing() {
+                    self.walk(member, rest, found)?;
+                }
+            }
+            Step::Index(place) => {
+                let item = self.item(value, *place);
+                if !item.is_missing() {
+                    self.walk(item, rest, found)?;
+                }
+            }
+            Step::Wildcard => match value.open(self.arena) {
+                Value::Array(array) => {
+                    for item in array.items {
+                        self.walk(*item, rest, found)?;
+                    }
+                }
+                Value::Object(object) => {
+                    for (_, member) in object.members {
+                        self.walk(*member, rest, found)?;
+                    }
+                }
+                _ => {}
+            },
+            Step::Filter(cond) => match value.open(self.arena) {
+                Value::Array(array) => {
+                    for item in array.items {
+                        if self.test(cond, *item)? {
+                            self.walk(*item, rest, found)?;
+                        }
+                    }
+                }
+                Value::Object(object) => {
+                    for (_, member) in object.members {
+                        if self.test(cond, *member)? {
+                            self.walk(*member, rest, found)?;
+                        }
+                    }
+                }
+                _ => {}
+            },
+            Step::Slice(start, end, step) => {
+                let opened = value.open(self.arena);
+                for place in slice(*start, *end, *step, opened.as_array().map_or(0, <[_]>::len)) {
+                    let item = self.item(opened, place);
+                    self.walk(item, rest, found)?;
+                }
+            }
+            Step::Union(steps) => {
+                for step in steps {
+                    self.select(value, step, rest, found)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a condition holds. `current`: what `@` stands for.
+    pub(crate) fn test(&mut self, cond: &'a Cond, current: Value<'a>) -> Ran<bool> {
+        self.burn(1)?;
+        match cond {
+            Cond::Or(any) => {
+                for cond in any {
+                    if self.test(cond, current)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            Cond::And(all) => {
+                for cond in all {
+                    if !self.test(cond, current)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Cond::Not(cond) => Ok(!self.test(cond, current)?),
+            Cond::Exists(path) if path.single => {
+                Ok(!self.read_single(path, current)?.is_absent())
+            }
+            Cond::Exists(path) => Ok(!self.matches(path, current)?.is_empty()),
+            Cond::Compare(comparator, left, right) => {
+                let left = self.operand(left, current)?;
+                let right = self.operand(right, current)?;
+                self.compare(*comparator, left, right)
+            }
+            Cond::Matches { text, regex } => {
+                let value = self.operand(text, current)?;
+                let Some(text) = value.text(self.arena) else {
+                    return Ok(false);
+                };
+                self.burn(text.len())?;
+                Ok(regex.is_match(text))
+            }
+        }
+    }
+
+    fn operand(&mut self, operand: &'a Operand, current: Value<'a>) -> Ran<Value<'a>> {
+        match operand {
+            Operand::Const(value) => Ok(value.value()),
+            Operand::Path(path) => self.read_single(path, current),
+            Operand::Length(operand) => {
+                let value = self.operand(operand, current)?;
+                Ok(self.length(value))
+            }
+            Operand::Count(path) => {
+                let count = self.matches(path, current)?.len();
+                Ok(self.arena.integer(i64::try_from(count).unwrap_or(i64::MAX)))
+            }
+            Operand::Only(path) => {
+                let found = self.matches(path, current)?;
+                Ok(match found.as_slice() {
+                    [only] => *only,
+                    _ => Value::Absent,
+                })
+            }
+        }
+    }
+
+    fn length(&self, value: Value<'a>) -> Value<'a> {
+        let length = match value.open(self.arena) {
+            Value::Array(array) => array.items.len(),
+            Value::Object(object) => object.members.len(),
+            other => match other.text(self.arena) {
+                Some(text) => text.chars().count(),
+                None => return Value::Absent,
+            },
+        };
+        self.arena.integer(i64::try_from(length).unwrap_or(i64::MAX))
+    }
+
+    fn compare(
+        &mut self,
+        comparator: Comparator,
+        left: Value<'a>,
+        right: Value<'a>,
+    ) -> Ran<bool> {
+        Ok(match comparator {
+            Comparator::Equal => self.equal(left, right)?,
+            Comparator::NotEqual => !self.equal(left, right)?,
+            Comparator::Less => self.order(left, right) == Some(Ordering::Less),
+            Comparator::Greater => self.order(left, right) == Some(Ordering::Greater),
+            Comparator::LessOrEqual => {
+                self.order(left, right) == Some(Ordering::Less) || self.equal(left, right)?
+            }
+            Comparator::GreaterOrEqual => {
+                self.order(left, right) == Some(Ordering::Greater) || self.equal(left, right)?
+            }
+        })
+    }
+
+    fn order(&self, left: Value<'a>, right: Value<'a>) -> Option<Ordering> {
+        if let (Value::Number(left), Value::Number(right)) = (left, right) {
+            return compare(left, right);
+        }
+        Some(left.text(self.arena)?.cmp(right.text(self.arena)?))
+    }
+
+    /// Deep equality; null and absent are the same.
+    pub(crate) fn equal(&mut self, left: Value<'a>, right: Value<'a>) -> Ran<bool> {
+        self.burn(1)?;
+        Ok(match (left.open(self.arena), right.open(self.arena)) {
+            (Value::Absent | Value::Null, Value::Absent | Value::Null) => true,
+            (Value::Bool(left), Value::Bool(right)) => left == right,
+            (Value::Number(left), Value::Number(right)) => same_number(left, right),
+            (Value::Array(left), Value::Array(right)) => {
+                if left.items.len() != right.items.len() {
+                    return Ok(false);
+                }
+                for (left, right) in left.items.iter().zip(right.items) {
+                    if !self.equal(*left, *right)? {
+                        return Ok(false);
+                    }
+                }
+                true
+            }
+            (Value::Object(left), whole @ Value::Object(right)) => {
+                if left.members.len() != right.members.len() {
+                    return Ok(false);
+                }
+                for (name, member) in left.members {
+                    self.burn(right.members.len())?;
+                    let other = whole.get(name);
+                    if other.is_absent() || !self.equal(*member, other)? {
+                        return Ok(false);
+                    }
+                }
+                true
+            }
+            (left, right) => match (left.text(self.arena), right.text(self.arena)) {
+                (Some(left), Some(right)) => left == right,
+                _ => false,
+            },
+        })
+    }
+}
+
+/// The place an index names; negative ones count from the end.
+pub(crate) fn position(place: i64, length: usize) -> Option<usize> {
+    if place >= 0 {
+        return usize::try_from(place).ok();
+    }
+    let back = usize::try_from(place.unsigned_abs()).ok()?;
+    length.checked_sub(back)
+}
+
+/// The places a slice selects (RFC 9535, 2.3.4.2.2).
+fn slice(start: Option<i64>, end: Option<i64>, step: i64, length: usize) -> Vec<i64> {
+    let length = i64::try_from(length).unwrap_or(i64::MAX);
+    let from_end = |place: i64| if place >= 0 { place } else { length.saturating_add(place) };
+    let mut places = Vec::new();
+    if step > 0 {
+        let mut place = from_end(start.unwrap_or(0)).clamp(0, length);
+        let end = from_end(end.unwrap_or(length)).clamp(0, length);
+        while place < end {
+            places.push(place);
+            place = place.saturating_add(step);
+        }
+    } else if step < 0 {
+        let mut place = start.map_or(length - 1, from_end).clamp(-1, length - 1);
+        let end = end.map_or(-1, |end| from_end(end).clamp(-1, length - 1));
+        while place > end {
+            places.push(place);
+            place = place.saturating_add(step);
+        }
+    }
+    places
+}

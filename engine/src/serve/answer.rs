@@ -1,0 +1,242 @@
+//! The provider's answer to the client's.
+
+use super::failure::{Class, Failure, default_kind};
+use super::request::Exchange;
+use super::usage::Usage;
+use crate::json::{Arena, DEFAULT_DEPTH, ParseOptions, Value, parse, write_value};
+use crate::program::ir::{Const, Node};
+use crate::program::rename::undo;
+use crate::program::{Errors, Operation};
+use crate::run::{Inputs, Run};
+use crate::standard::bridge;
+
+/// Status and headers of an answer.
+#[derive(Clone, Copy)]
+pub struct AnswerHead<'h> {
+    /// HTTP status.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: &'h [(String, String)],
+}
+
+impl std::fmt::Debug for AnswerHead<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AnswerHead({}, {} headers)", self.status, self.headers.len())
+    }
+}
+
+/// A whole answer.
+#[derive(Clone, Copy)]
+pub struct Answer<'h> {
+    /// Status and headers.
+    pub head: AnswerHead<'h>,
+    /// The body, decompressed.
+    pub body: &'h [u8],
+}
+
+impl std::fmt::Debug for Answer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Answer({}, {} bytes)", self.head.status, self.body.len())
+    }
+}
+
+/// An answer in the standard format.
+pub struct Decoded {
+    /// The JSON body for the client.
+    pub body: Vec<u8>,
+    /// Token counts, if the provider reported any.
+    pub usage: Option<Usage>,
+    /// The model that answered, as the provider calls it.
+    pub model: Option<String>,
+    /// The finish reason of the first choice.
+    pub finish_reason: Option<String>,
+}
+
+impl std::fmt::Debug for Decoded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Decoded({} bytes)", self.body.len())
+    }
+}
+
+/// Where names that were changed on the way out stand in an answer.
+const ANSWER_NAMES: [&[&str]; 2] = [
+    &["choices", "*", "message", "tool_calls", "*", "function", "name"],
+    &["choices", "*", "message", "tool_calls", "*", "custom", "name"],
+];
+
+/// Longest message taken from an error body that the spec cannot read, in characters.
+const MAX_FOREIGN_MESSAGE: usize = 500;
+
+impl Operation {
+    /// Translates a plain answer of status 2xx.
+    ///
+    /// # Errors
+    /// The failure to tell the client, if the answer is an error after all (`errors.when`) or cannot
+    /// be read.
+    pub fn decode(&self, exchange: &Exchange, answer: &Answer<'_>) -> Result<Decoded, Failure> {
+        let operation = self.via.as_deref().unwrap_or(self);
+        let arena = Arena::new();
+        let text = std::str::from_utf8(answer.body).map_err(|_| Failure::malformed("it is not UTF-8"))?;
+        let document = parse(text, &arena, &ParseOptions::lenient(DEFAULT_DEPTH))
+            .map_err(|error| Failure::malformed(&error.to_string()))?;
+        let facts = operation.facts.of(exchange.fact_model());
+        let inputs = operation.inputs(document, exchange, &answer.head, &facts);
+        if let Some(failure) = operation.hidden_failure(&arena, inputs, answer.body.len())? {
+            return Err(failure);
+        }
+        let (standard, passes) = match &operation.response {
+            None => {
+                if document.as_object().is_none() {
+                    return Err(Failure::malformed("it is not an object"));
+                }
+                (document, self.via.is_none() && exchange.undo.is_empty())
+            }
+            Some(node) => {
+                let mut run = Run::new(&arena, inputs, operation.slots, answer.body.len());
+                let value = run
+                    .eval(node)
+                    .map_err(|stop| Failure::malformed(&stop.message()))?;
+                (value.open(&arena), false)
+            }
+        };
+        let standard = ANSWER_NAMES
+            .iter()
+            .fold(standard, |value, place| undo(value, place, &exchange.undo, &arena));
+        if standard.as_object().is_none() {
+            return Err(Failure::malformed("nothing in it is an answer"));
+        }
+        let choice = first_choice(standard);
+        let decoded = Decoded {
+            body: Vec::new(),
+            usage: Usage::of(standard.get("usage")),
+            model: standard.get("model").text(&arena).map(str::to_owned),
+            finish_reason: choice.get("finish_reason").text(&arena).map(str::to_owned),
+        };
+        let body = if passes {
+            answer.body.to_vec()
+        } else {
+            let standard = match self.via {
+                Some(_) => bridge::completion_response(standard, &arena),
+                None => standard,
+            };
+            let mut body = Vec::with_capacity(answer.body.len() + 128);
+            write_value(standard, &mut body);
+            body
+        };
+        Ok(Decoded { body, ..decoded })
+    }
+
+    /// Translates an answer of any other status.
+    pub fn failure(&self, exchange: &Exchange, answer: &Answer<'_>) -> Failure {
+        let operation = self.via.as_deref().unwrap_or(self);
+        let arena = Arena::new();
+        let document = std::str::from_utf8(answer.body)
+            .ok()
+            .and_then(|text| parse(text, &arena, &ParseOptions::lenient(DEFAULT_DEPTH)).ok())
+            .unwrap_or(Value::Absent);
+        let facts = operation.facts.of(exchange.fact_model());
+        let inputs = operation.inputs(document, exchange, &answer.head, &facts);
+        let mut failure = read_failure(&operation.errors, &arena, inputs, answer.body.len());
+        if failure.message.is_empty() {
+            failure.message = foreign_message(document, answer, &arena);
+        }
+        failure
+    }
+
+    /// What answer programs can see.
+    pub(crate) fn inputs<'a>(
+        &'a self,
+        document: Value<'a>,
+        exchange: &'a Exchange,
+        head: &AnswerHead<'a>,
+        facts: &'a [Const],
+    ) -> Inputs<'a> {
+        let mut inputs = Inputs::new(document);
+        if !exchange.request.is_empty() {
+            inputs.request = Value::Json(&exchange.request);
+        }
+        inputs.model = &exchange.model;
+        inputs.id = &exchange.id;
+        inputs.now = exchange.now;
+        inputs.status = head.status;
+        inputs.headers = head.headers;
+        inputs.facts = facts;
+        inputs.secrets = &self.secrets;
+        inputs.indexes = &self.indexes;
+        inputs
+    }
+
+    /// An error inside a 2xx answer.
+    pub(crate) fn hidden_failure<'a>(
+        &'a self,
+        arena: &'a Arena,
+        inputs: Inputs<'a>,
+        bytes: usize,
+    ) -> Result<Option<Failure>, Failure> {
+        let Some(when) = &self.errors.when else {
+            return Ok(None);
+        };
+        let mut run = Run::new(arena, inputs, self.errors.slots, bytes);
+        let hit = run
+            .test(when, Value::Absent)
+            .map_err(|stop| Failure::malformed(&stop.message()))?;
+        if !hit {
+            return Ok(None);
+        }
+        Ok(Some(read_failure(&self.errors, arena, inputs, bytes)))
+    }
+}
+
+pub(crate) fn first_choice(standard: Value<'_>) -> Value<'_> {
+    standard.get("choices").as_array().and_then(|choices| choices.first()).copied().unwrap_or(Value::Absent)
+}
+
+/// The spec's `errors` mapping on a body.
+pub(crate) fn read_failure<'a>(
+    errors: &'a Errors,
+    arena: &'a Arena,
+    inputs: Inputs<'a>,
+    bytes: usize,
+) -> Failure {
+    let http = inputs.status;
+    let mut run = Run::new(arena, inputs, errors.slots, bytes);
+    let mut text = |node: &'a Option<Node>| -> Option<String> {
+        let value = run.eval(node.as_ref()?).ok()?;
+        run.plain(value).map(str::to_owned)
+    };
+    let class = text(&errors.class).and_then(|word| Class::parse(&word));
+    let status = text(&errors.status)
+        .and_then(|status| status.parse::<u16>().ok())
+        .filter(|status| (400..=599).contains(status))
+        .or(Some(http).filter(|status| *status >= 400));
+    let mut failure = match (status, class) {
+        (Some(status), class) => {
+            Failure::new(status, class.unwrap_or_else(|| Class::of_status(status)), "")
+        }
+        (None, Some(class)) => Failure::of_class(class, String::new()),
+        (None, None) => Failure::new(502, Class::Server, ""),
+    };
+    failure.message = text(&errors.message).unwrap_or_default();
+    failure.kind = text(&errors.kind)
+        .unwrap_or_else(|| default_kind(failure.class, failure.status).to_owned());
+    failure.code = text(&errors.code);
+    failure.param = text(&errors.param);
+    failure.request_id = text(&errors.request_id);
+    failure
+}
+
+/// A message for an error body that the spec does not know: whatever text it holds, if it is short.
+fn foreign_message<'a>(document: Value<'a>, answer: &Answer<'a>, arena: &'a Arena) -> String {
+    let candidates = [
+        document.get("error").get("message"),
+        document.get("message"),
+        document.get("detail"),
+        document.get("error"),
+        document,
+    ];
+    let found = candidates.iter().find_map(|value| value.text(arena)).unwrap_or_default();
+    if !found.is_empty() {
+        return found.chars().take(MAX_FOREIGN_MESSAGE).collect();
+    }
+    format!("the provider answered with status {}", answer.head.status)
+}

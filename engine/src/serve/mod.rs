@@ -1,0 +1,15 @@
+//! Serving: one request out, one answer (or one stream) back. Bytes in, bytes out; no I/O.
+
+mod answer;
+mod assemble;
+mod failure;
+mod observe;
+mod request;
+mod stream;
+mod usage;
+
+pub use answer::{Answer, AnswerHead, Decoded};
+pub use failure::{Class, Failure};
+pub use request::{Call, Encoded, Exchange, Limits, Target};
+pub use stream::{Progress, StreamDecoder};
+pub use usage::Usage;

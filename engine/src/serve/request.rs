@@ -1,0 +1,449 @@
+//! The client's request to the provider's.
+
+use crate::json::{Arena, DEFAULT_DEPTH, ParseOptions, Value, parse, write_value};
+use crate::options::Options;
+use crate::program::Operation;
+use crate::program::ir::{Const, Node};
+use crate::program::rename::Undo;
+use crate::program::stream::{Mode, Stream};
+use crate::run::{Inputs, Run};
+use crate::secret::Secret;
+use crate::standard::{LeafSet, Normalised, Refusal, bridge, standard};
+
+/// Bounds of what is accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Containers within containers in a body.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { depth: DEFAULT_DEPTH }
+    }
+}
+
+/// A parsed client body.
+#[derive(Debug)]
+pub struct Call<'a> {
+    operation: String,
+    root: Value<'a>,
+    arena: &'a Arena,
+    bytes: usize,
+}
+
+impl<'a> Call<'a> {
+    /// Parses a client's body.
+    ///
+    /// # Errors
+    /// 400 if the body is not a JSON object, names a member twice, holds a lone surrogate or nests
+    /// deeper than `limits.depth`.
+    pub fn parse(
+        operation: &str,
+        body: &'a [u8],
+        arena: &'a Arena,
+        limits: &Limits,
+    ) -> Result<Call<'a>, Refusal> {
+        let text = std::str::from_utf8(body)
+            .map_err(|_| Refusal::invalid("the body is not UTF-8", ""))?;
+        let root = parse(text, arena, &ParseOptions::strict(limits.depth))
+            .map_err(|error| Refusal::invalid(format!("the body is not valid JSON: {error}"), ""))?;
+        if root.as_object().is_none() {
+            return Err(Refusal::invalid("the body must be a JSON object", ""));
+        }
+        Ok(Call { operation: operation.to_owned(), root, arena, bytes: body.len() })
+    }
+
+    /// The operation it is for.
+    pub fn operation(&self) -> &str {
+        &self.operation
+    }
+
+    /// The model the client asks for.
+    pub fn model(&self) -> Option<&'a str> {
+        self.root.get("model").text(self.arena)
+    }
+
+    /// Whether the client asks for a stream.
+    pub fn stream(&self) -> bool {
+        self.root.get("stream").as_bool() == Some(true)
+    }
+}
+
+/// Where a request goes and what is imposed on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'t> {
+    /// The model's name for the provider.
+    pub model: &'t str,
+    /// The name to look up facts by, if the model's own says nothing (a deployment's name).
+    pub base_model: Option<&'t str>,
+    /// Forced values, defaults, caps.
+    pub options: &'t Options,
+    /// Any loss is a 400.
+    pub strict: bool,
+    /// `$ctx.id`: letters and digits that no other request has.
+    pub id: &'t str,
+    /// `$ctx.now`: seconds since 1970.
+    pub now: u64,
+}
+
+/// A request ready to be sent.
+pub struct Encoded {
+    /// HTTP method.
+    pub method: String,
+    /// Percent-encoded path below the base URL; empty if the base URL says it all.
+    pub path: String,
+    /// Percent-encoded query without `?`; empty if there is none.
+    pub query: String,
+    /// Header names in lower case with values fit for a header.
+    pub headers: Vec<(String, Secret)>,
+    /// The JSON body.
+    pub body: Vec<u8>,
+    /// What the answer will need.
+    pub exchange: Exchange,
+    /// Names of the leaves that were lost.
+    pub dropped: Vec<String>,
+    /// Whether a stream was asked for.
+    pub stream: bool,
+}
+
+/// Shows sizes only: the body is a prompt and the headers are credentials.
+impl std::fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoded")
+            .field("method", &self.method)
+            .field("headers", &self.headers.len())
+            .field("body_bytes", &self.body.len())
+            .field("dropped", &self.dropped)
+            .field("stream", &self.stream)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What decoding an answer needs of its request.
+#[derive(Clone)]
+pub struct Exchange {
+    pub(crate) model: String,
+    pub(crate) base_model: Option<String>,
+    pub(crate) id: String,
+    pub(crate) now: u64,
+    /// The client wants usage in the stream.
+    pub(crate) usage_wanted: bool,
+    /// The fields of the normalised request that answers read, as JSON text; empty if none.
+    pub(crate) request: String,
+    pub(crate) undo: Undo,
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange").field("model", &self.model).field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Exchange {
+    /// The model's name for the provider.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    pub(crate) fn fact_model(&self) -> &str {
+        self.base_model.as_deref().unwrap_or(&self.model)
+    }
+}
+
+/// A leaf's name in `dropped` is cut to this many characters.
+const MAX_NAME: usize = 80;
+
+impl Operation {
+    /// Translates a request.
+    ///
+    /// # Errors
+    /// 400 if the provider cannot express it (as the spec declares, or `target.strict`), if a value
+    /// has the wrong type, or if it is too complex.
+    pub fn encode(&self, call: &Call<'_>, target: &Target<'_>) -> Result<Encoded, Refusal> {
+        let arena = Arena::new();
+        let ordinary = target.options.apply(call.root, &arena);
+        match &self.via {
+            None => self.encode_standard(call.root, ordinary, call.bytes, target, &arena),
+            Some(chat) => {
+                let completions = standard("completions").unwrap_or(self.standard);
+                let normalised = completions.normalise(ordinary, &arena)?;
+                let bridged = bridge::chat_request(normalised.root, &arena)?;
+                chat.encode_standard(bridged, bridged, call.bytes, target, &arena)
+            }
+        }
+    }
+
+    fn encode_standard<'a>(
+        &'a self,
+        raw: Value<'a>,
+        ordinary: Value<'a>,
+        bytes: usize,
+        target: &'a Target<'a>,
+        arena: &'a Arena,
+    ) -> Result<Encoded, Refusal> {
+        let stream = ordinary.get("stream").as_bool() == Some(true);
+        if stream && self.stream.is_none() {
+            let message = format!("this model cannot stream `{}`", self.name);
+            return Err(Refusal::invalid(message, "stream"));
+        }
+        let stream = self.stream.as_ref().filter(|_| stream);
+        let normalised = self.normalised(ordinary, arena)?;
+        let (document, undo) = self.renames.apply(normalised.root, arena);
+        let facts = self.facts.of(target.base_model.unwrap_or(target.model));
+        let mut inputs = Inputs::new(document);
+        inputs.ordinary = ordinary;
+        inputs.raw = raw;
+        inputs.model = target.model;
+        inputs.id = target.id;
+        inputs.now = target.now;
+        inputs.facts = &facts;
+        inputs.secrets = &self.secrets;
+        inputs.indexes = &self.indexes;
+        let mut run = Run::new(arena, inputs, self.slots, bytes);
+        self.refuse(&mut run)?;
+        let body = run.eval(&self.request).map_err(|stop| stop.into_refusal())?;
+        let losses = self.losses(&run, &normalised, ordinary, target)?;
+        let body = self.finish_body(&mut run, body, stream)?;
+        let head = self.head(&mut run, stream)?;
+        let exchange = Exchange {
+            model: target.model.to_owned(),
+            base_model: target.base_model.map(str::to_owned),
+            id: target.id.to_owned(),
+            now: target.now,
+            usage_wanted: ordinary.get("stream_options").get("include_usage").as_bool() == Some(true),
+            request: self.kept(document),
+            undo,
+        };
+        Ok(Encoded {
+            method: self.method.clone(),
+            path: head.path,
+            query: head.query,
+            headers: head.headers,
+            body,
+            exchange,
+            dropped: losses,
+            stream: stream.is_some(),
+        })
+    }
+
+    /// The normalised request; skipped where the mapping sends on what the client wrote.
+    fn normalised<'a>(
+        &self,
+        ordinary: Value<'a>,
+        arena: &'a Arena,
+    ) -> Result<Normalised<'a>, Refusal> {
+        let all = self.standard.request().leaves();
+        let sends_all = self.reads.leaves.union(self.unsupported.ignore) == all;
+        if sends_all && !self.documents && self.extras.is_empty() && self.request_fields.is_empty() {
+            return Ok(Normalised {
+                root: ordinary,
+                present: LeafSet::default(),
+                unknown: Vec::new(),
+            });
+        }
+        self.standard.normalise(ordinary, arena)
+    }
+
+    fn refuse<'a>(&'a self, run: &mut Run<'a>) -> Result<(), Refusal> {
+        for reject in &self.rejects {
+            if run.test(&reject.cond, Value::Absent).map_err(|stop| stop.into_refusal())? {
+                let message = run.eval(&reject.message).map_err(|stop| stop.into_refusal())?;
+                let message = message.text(run.arena).unwrap_or("not supported");
+                let mut refusal =
+                    Refusal::invalid(message, reject.param.as_deref().unwrap_or_default());
+                refusal.code.clone_from(&reject.code);
+                return Err(refusal);
+            }
+        }
+        Ok(())
+    }
+
+    /// Names of what the run did not carry; a 400 where that is declared or `strict`.
+    fn losses(
+        &self,
+        run: &Run<'_>,
+        normalised: &Normalised<'_>,
+        ordinary: Value<'_>,
+        target: &Target<'_>,
+    ) -> Result<Vec<String>, Refusal> {
+        let lost = normalised.present.minus(run.carried).minus(self.unsupported.ignore);
+        let mut names: Vec<String> = Vec::new();
+        for leaf in lost.iter() {
+            let name = self.standard.leaf_name(leaf);
+            if self.unsupported.reject.contains(leaf) {
+                return Err(self.unsupported_field(name));
+            }
+            names.push(name.to_owned());
+        }
+        for name in &normalised.unknown {
+            let top = name.split(['.', '[']).next().unwrap_or(name);
+            if self.carries_extra(run, top) || self.is_listed(&self.unsupported.ignore_extras, name) {
+                continue;
+            }
+            if self.is_listed(&self.unsupported.reject_extras, name) {
+                return Err(self.unsupported_field(name));
+            }
+            names.push(name.chars().take(MAX_NAME).collect());
+        }
+        for name in &run.losses {
+            let ignored = self
+                .standard
+                .leaves_at(name)
+                .is_some_and(|leaves| leaves.minus(self.unsupported.ignore).is_empty());
+            if !ignored && !names.iter().any(|known| known == name) {
+                names.push((*name).to_owned());
+            }
+        }
+        let _ = ordinary;
+        if target.strict
+            && let Some(first) = names.first()
+        {
+            let all = names.join(", ");
+            let message = format!("this model cannot express: {all} (strict mode)");
+            let mut refusal = Refusal::invalid(message, first.as_str());
+            refusal.code = Some("unsupported_parameter".to_owned());
+            return Err(refusal);
+        }
+        Ok(names)
+    }
+
+    fn is_listed(&self, names: &[Box<str>], name: &str) -> bool {
+        names.iter().any(|known| **known == *name)
+    }
+
+    fn carries_extra(&self, run: &Run<'_>, name: &str) -> bool {
+        match self.extras.iter().position(|extra| **extra == *name) {
+            Some(place) => run.extras & (1 << place) != 0,
+            // A spread of the whole request sets every bit, also those without a name.
+            None => run.extras & (1 << 63) != 0 && self.extras.len() < 64,
+        }
+    }
+
+    fn unsupported_field(&self, name: &str) -> Refusal {
+        let mut refusal = Refusal::invalid(format!("this model does not support `{name}`"), name);
+        refusal.code = Some("unsupported_parameter".to_owned());
+        refusal
+    }
+
+    /// The body with what the stream and the credentials add.
+    fn finish_body<'a>(
+        &'a self,
+        run: &mut Run<'a>,
+        body: Value<'a>,
+        stream: Option<&'a Stream>,
+    ) -> Result<Vec<u8>, Refusal> {
+        let mut body = body.open(run.arena);
+        let mut added: Vec<(&'a str, Value<'a>)> = Vec::new();
+        for (name, value) in stream.map_or(&[][..], |stream| &stream.request_usage) {
+            added.push((name, merged(body.get(name), value, run.arena)));
+        }
+        for (name, node) in &self.body {
+            let value = run.eval(node).map_err(|stop| stop.into_refusal())?;
+            if !value.is_absent() {
+                added.push((name, value));
+            }
+        }
+        if !added.is_empty() {
+            let mut members = body.as_object().unwrap_or_default().to_vec();
+            for (name, value) in added {
+                match members.iter_mut().find(|(known, _)| *known == name) {
+                    Some(member) => member.1 = value,
+                    None => members.push((name, value)),
+                }
+            }
+            body = run.arena.object(&members);
+        }
+        let mut out = Vec::new();
+        if !body.is_absent() {
+            write_value(body, &mut out);
+        }
+        Ok(out)
+    }
+
+    fn head<'a>(&'a self, run: &mut Run<'a>, stream: Option<&'a Stream>) -> Result<Head, Refusal> {
+        let own = stream.and_then(|stream| stream.path.as_ref()).unwrap_or(&self.path);
+        let path = run.eval(own).map_err(|stop| stop.into_refusal())?;
+        let path = path.text(run.arena).unwrap_or_default();
+        let (path, fixed) = path.split_once('?').unwrap_or((path, ""));
+        let mut query = fixed.to_owned();
+        let stream_query = stream.map_or(&[][..], |stream| &stream.query);
+        for (name, node) in self.query.iter().chain(stream_query) {
+            if let Some(value) = scalar(run, node)? {
+                if !query.is_empty() {
+                    query.push('&');
+                }
+                crate::run::percent_encode(name, &mut query);
+                query.push('=');
+                crate::run::percent_encode(&value, &mut query);
+            }
+        }
+        let mut headers = Vec::new();
+        let stream_headers = stream.map_or(&[][..], |stream| &stream.headers);
+        for (name, node) in self.headers.iter().chain(stream_headers) {
+            let Some(value) = scalar(run, node)? else {
+                continue;
+            };
+            if value.bytes().any(|byte| byte < 0x20 && byte != b'\t' || byte == 0x7f) {
+                let message = format!("a value for the header `{name}` holds control characters");
+                return Err(Refusal::invalid(message, ""));
+            }
+            headers.push((name.clone(), Secret::new(value)));
+        }
+        Ok(Head { path: path.to_owned(), query, headers })
+    }
+
+    /// The fields of the request that answers read, as JSON text.
+    fn kept(&self, document: Value<'_>) -> String {
+        if self.request_fields.is_empty() {
+            return String::new();
+        }
+        let mut json = vec![b'{'];
+        for name in &self.request_fields {
+            let value = document.get(name);
+            if value.is_missing() {
+                continue;
+            }
+            if json.len() > 1 {
+                json.push(b',');
+            }
+            crate::json::write_text(name, &mut json);
+            json.push(b':');
+            write_value(value, &mut json);
+        }
+        json.push(b'}');
+        String::from_utf8(json).unwrap_or_default()
+    }
+
+    /// Whether a stream's bytes can be handed on as they are.
+    pub(crate) fn passes(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.mode == Mode::Pass)
+    }
+}
+
+struct Head {
+    path: String,
+    query: String,
+    headers: Vec<(String, Secret)>,
+}
+
+/// One level of merging, so that `stream_options` of the client survive.
+fn merged<'a>(old: Value<'a>, new: &'a Const, arena: &'a Arena) -> Value<'a> {
+    let new = new.value().open(arena);
+    let (Some(old), Some(added)) = (old.open(arena).as_object(), new.as_object()) else {
+        return new;
+    };
+    let mut members = old.to_vec();
+    for (name, value) in added {
+        match members.iter_mut().find(|(known, _)| known == name) {
+            Some(member) => member.1 = *value,
+            None => members.push((name, *value)),
+        }
+    }
+    arena.object(&members)
+}
+
+fn scalar<'a>(run: &mut Run<'a>, node: &'a Node) -> Result<Option<String>, Refusal> {
+    let value = run.eval(node).map_err(|stop| stop.into_refusal())?;
+    Ok(run.plain(value).map(str::to_owned))
+}

@@ -1,0 +1,685 @@
+//! A provider's stream to the client's.
+
+use super::answer::{AnswerHead, read_failure};
+use super::assemble::{Assembler, DONE, Form, TooMany, write_failure};
+use super::failure::{Class, Failure};
+use super::observe::{Observer, Seen};
+use super::request::Exchange;
+use super::usage::Usage;
+use crate::codec::{CodecError, DEFAULT_EVENT_BYTES, Frame, Ndjson, Sse};
+use crate::json::{Arena, DEFAULT_DEPTH, ParseOptions, Value, as_i64, parse};
+use crate::program::Operation;
+use crate::program::ir::Const;
+use crate::program::stream::{Framing, Mode, Step, StepError, Stream};
+use crate::run::state::Slot;
+use crate::run::{Inputs, Ran, Run, Stop};
+use std::sync::Arc;
+
+/// Bytes that the state of one stream may hold.
+const MAX_STATE_BYTES: usize = 64 * 1024 * 1024;
+
+/// How far a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// More is expected.
+    Open,
+    /// Complete; everything for the client was written.
+    Ended,
+    /// Failed; the client was told.
+    Failed,
+}
+
+/// Decodes one stream. Owns everything it needs; fed slices of any length.
+pub struct StreamDecoder {
+    operation: Arc<Operation>,
+    exchange: Exchange,
+    codec: Codec,
+    core: Core,
+}
+
+impl std::fmt::Debug for StreamDecoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamDecoder").field("progress", &self.core.progress).finish_non_exhaustive()
+    }
+}
+
+enum Codec {
+    Sse(Sse),
+    Ndjson(Ndjson),
+}
+
+impl Codec {
+    fn new(framing: Framing, max_bytes: usize) -> Self {
+        match framing {
+            Framing::Sse => Codec::Sse(Sse::new(max_bytes)),
+            Framing::Ndjson => Codec::Ndjson(Ndjson::new(max_bytes)),
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        match self {
+            Codec::Sse(codec) => codec.push(bytes),
+            Codec::Ndjson(codec) => codec.push(bytes),
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Frame<'_>>, CodecError> {
+        match self {
+            Codec::Sse(codec) => codec.next(),
+            Codec::Ndjson(codec) => codec.next(),
+        }
+    }
+
+    fn last(&mut self) -> Result<Option<Frame<'_>>, CodecError> {
+        match self {
+            Codec::Sse(codec) => codec.last(),
+            Codec::Ndjson(codec) => codec.last(),
+        }
+    }
+}
+
+/// Everything but the bytes that are still to be decoded.
+struct Core {
+    mode: Mode,
+    state: Vec<Slot>,
+    assembler: Assembler,
+    observer: Observer,
+    arena: Arena,
+    facts: Vec<Const>,
+    status: u16,
+    headers: Vec<(String, String)>,
+    usage: Option<Usage>,
+    failure: Option<Failure>,
+    progress: Progress,
+}
+
+impl Operation {
+    /// Starts decoding a stream whose head has arrived.
+    pub fn stream(self: &Arc<Self>, exchange: Exchange, head: &AnswerHead<'_>) -> StreamDecoder {
+        let bridged = self.via.is_some();
+        let operation = Arc::clone(self.via.as_ref().unwrap_or(self));
+        let form = match (bridged, operation.standard.name()) {
+            (true, _) => Form::TextOfChat,
+            (false, "chat") => Form::Chat,
+            (false, _) => Form::Text,
+        };
+        let declared = operation.stream.as_ref();
+        let mode = match declared.map_or(Mode::Steps, |stream| stream.mode) {
+            // Bytes cannot pass where something in them must change.
+            Mode::Pass if bridged || !exchange.undo.is_empty() => Mode::Normalize,
+            mode => mode,
+        };
+        let arena = Arena::new();
+        let state = declared.map_or_else(Vec::new, |stream| {
+            stream.state.iter().map(|start| Slot::of(start, &arena)).collect()
+        });
+        let headers = head
+            .headers
+            .iter()
+            .filter(|(name, _)| operation.header_names.iter().any(|read| read == name));
+        let core = Core {
+            mode,
+            state,
+            assembler: Assembler::new(form, &exchange),
+            observer: Observer::default(),
+            arena,
+            facts: operation.facts.of(exchange.fact_model()),
+            status: head.status,
+            headers: headers.cloned().collect(),
+            usage: None,
+            failure: None,
+            progress: Progress::Open,
+        };
+        let framing = declared.map_or(Framing::Sse, |stream| stream.framing);
+        StreamDecoder { operation, exchange, codec: Codec::new(framing, DEFAULT_EVENT_BYTES), core }
+    }
+}
+
+impl StreamDecoder {
+    /// The same decoder with another bound for one event, in bytes.
+    #[must_use]
+    pub fn with_event_bytes(mut self, max_bytes: usize) -> Self {
+        let framing = self.operation.stream.as_ref().map_or(Framing::Sse, |stream| stream.framing);
+        self.codec = Codec::new(framing, max_bytes);
+        self
+    }
+
+    /// Takes bytes of the upstream; what is for the client is appended to `out`.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Progress {
+        if self.core.progress != Progress::Open {
+            return self.core.progress;
+        }
+        self.codec.push(bytes);
+        loop {
+            match self.codec.next() {
+                Ok(Some(frame)) => {
+                    self.core.frame(&self.operation, &self.exchange, &frame, out);
+                    if self.core.progress != Progress::Open {
+                        return self.core.progress;
+                    }
+                }
+                Ok(None) => return Progress::Open,
+                Err(error) => {
+                    self.core.fail(Failure::malformed(error.message()), out);
+                    return Progress::Failed;
+                }
+            }
+        }
+    }
+
+    /// The upstream ended: completes the stream, or tells the client that it was cut.
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Progress {
+        if self.core.progress != Progress::Open {
+            return self.core.progress;
+        }
+        if let Ok(Some(frame)) = self.codec.last() {
+            let scratch = Arena::new();
+            let whole = parse(frame.data, &scratch, &ParseOptions::lenient(DEFAULT_DEPTH)).is_ok();
+            let stream = self.operation.stream.as_ref();
+            let done = stream.and_then(|stream| stream.done.as_deref());
+            if whole || done == Some(frame.data.trim()) {
+                self.core.frame(&self.operation, &self.exchange, &frame, out);
+                if self.core.mode == Mode::Pass && !out.ends_with(b"\n\n") && !out.is_empty() {
+                    out.extend_from_slice(b"\n\n");
+                }
+            }
+        }
+        self.core.end_of_input(&self.operation, &self.exchange, out);
+        self.core.progress
+    }
+
+    /// A fault of the transport: the client is told, unless the stream is over.
+    pub fn fail(&mut self, failure: &Failure, out: &mut Vec<u8>) {
+        if self.core.progress == Progress::Open {
+            self.core.fail(failure.clone(), out);
+        }
+    }
+
+    /// Token counts so far; the last ones win.
+    pub fn usage(&self) -> Option<&Usage> {
+        self.core.usage.as_ref().or(self.core.observer.usage.as_ref())
+    }
+
+    /// The model that answers, as the provider calls it.
+    pub fn model(&self) -> Option<&str> {
+        self.core.assembler.model().or(self.core.observer.model.as_deref())
+    }
+
+    /// What the client was told, if the stream failed.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.core.failure.as_ref()
+    }
+
+    /// The finish reason of the first choice.
+    pub fn finish_reason(&self) -> Option<&str> {
+        self.core.assembler.finish_reason().or(self.core.observer.finish_reason.as_deref())
+    }
+}
+
+impl Core {
+    fn fail(&mut self, failure: Failure, out: &mut Vec<u8>) {
+        write_failure(&failure, out);
+        self.failure = Some(failure);
+        self.progress = Progress::Failed;
+    }
+
+    fn frame(
+        &mut self,
+        operation: &Operation,
+        exchange: &Exchange,
+        frame: &Frame<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        if self.mode == Mode::Pass {
+            self.pass(operation, exchange, frame, out);
+            return;
+        }
+        let Some(stream) = &operation.stream else {
+            return;
+        };
+        let data = frame.data.trim();
+        if stream.done.as_deref() == Some(data) {
+            self.complete(operation, exchange, stream, out);
+            return;
+        }
+        if data.is_empty() {
+            return;
+        }
+        // The arena is out while values borrow from it.
+        let mut arena = std::mem::take(&mut self.arena);
+        self.message(operation, exchange, stream, frame.event, data, &arena, out);
+        arena.reset();
+        self.arena = arena;
+    }
+
+    fn pass(
+        &mut self,
+        operation: &Operation,
+        exchange: &Exchange,
+        frame: &Frame<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let done = operation.stream.as_ref().and_then(|stream| stream.done.as_deref());
+        let seen = self.observer.see(frame, done, exchange.usage_wanted, &self.arena);
+        if seen != Seen::Drop {
+            out.extend_from_slice(frame.raw);
+        }
+        match seen {
+            Seen::Pass | Seen::Drop => {}
+            Seen::Done => self.progress = Progress::Ended,
+            Seen::Error => {
+                let arena = Arena::new();
+                let document = parse(frame.data, &arena, &ParseOptions::lenient(DEFAULT_DEPTH))
+                    .unwrap_or(Value::Absent);
+                let inputs = self.inputs(operation, exchange, document, frame.event);
+                let failure =
+                    read_failure(&operation.errors, &arena, inputs, frame.data.len());
+                self.failure = Some(failure);
+                self.progress = Progress::Failed;
+            }
+        }
+        self.arena.reset();
+    }
+
+    fn inputs<'a>(
+        &'a self,
+        operation: &'a Operation,
+        exchange: &'a Exchange,
+        document: Value<'a>,
+        event: &'a str,
+    ) -> Inputs<'a> {
+        let head = AnswerHead { status: self.status, headers: &self.headers };
+        let mut inputs = operation.inputs(document, exchange, &head, &self.facts);
+        inputs.event = if event.is_empty() { Value::Absent } else { Value::Text(event) };
+        inputs
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one message; a struct would only rename them")]
+    fn message(
+        &mut self,
+        operation: &Operation,
+        exchange: &Exchange,
+        stream: &Stream,
+        event: &str,
+        data: &str,
+        arena: &Arena,
+        out: &mut Vec<u8>,
+    ) {
+        let document = match parse(data, arena, &ParseOptions::lenient(DEFAULT_DEPTH)) {
+            Ok(document) => document,
+            Err(error) => {
+                self.fail(Failure::malformed(&format!("a message of the stream: {error}")), out);
+                return;
+            }
+        };
+        let headers = std::mem::take(&mut self.headers);
+        let facts = std::mem::take(&mut self.facts);
+        let state = std::mem::take(&mut self.state);
+        let head = AnswerHead { status: self.status, headers: &headers };
+        let mut inputs = operation.inputs(document, exchange, &head, &facts);
+        inputs.event = if event.is_empty() { Value::Absent } else { Value::Text(event) };
+        match operation.hidden_failure(arena, inputs, data.len()) {
+            Ok(None) => {
+                let mut run = Run::new(arena, inputs, stream.slots, data.len());
+                run.state = state;
+                let ran = self.run_message(&mut run, operation, stream, document, out);
+                let state = std::mem::take(&mut run.state);
+                drop(run);
+                self.state = state;
+                self.settle(ran, out);
+            }
+            Ok(Some(failure)) | Err(failure) => self.fail(failure, out),
+        }
+        self.headers = headers;
+        self.facts = facts;
+        if self.progress == Progress::Ended {
+            self.progress = Progress::Open;
+            self.complete(operation, exchange, stream, out);
+        }
+        if self.state.iter().map(Slot::size).sum::<usize>() > MAX_STATE_BYTES
+            && self.progress == Progress::Open
+        {
+            self.fail(Failure::malformed("the stream is too long"), out);
+        }
+    }
+
+    fn settle(&mut self, ran: Ran<Flow>, out: &mut Vec<u8>) {
+        match ran {
+            Ok(Flow::On) => {}
+            // Completed by the caller, once the state is back in its place.
+            Ok(Flow::End) => self.progress = Progress::Ended,
+            Ok(Flow::Fail(failure)) => self.fail(*failure, out),
+            Err(stop) => self.fail(Failure::malformed(&stop.message()), out),
+        }
+    }
+
+    fn run_message<'a>(
+        &mut self,
+        run: &mut Run<'a>,
+        operation: &'a Operation,
+        stream: &'a Stream,
+        document: Value<'a>,
+        out: &mut Vec<u8>,
+    ) -> Ran<Flow> {
+        if let Some(event) = &stream.event {
+            let name = run.eval(event)?;
+            run.inputs.event = name;
+        }
+        if self.mode == Mode::Normalize {
+            self.emit(run, document, out)?;
+        } else if self.assembler.is_nameless() {
+            self.name(run, stream)?;
+        }
+        let event = run.inputs.event;
+        let steps = run.plain(event).and_then(|name| stream.events.get(name));
+        let mut flow = Flow::On;
+        if let Some(steps) = steps {
+            flow = self.steps(run, operation, stream, steps, out)?;
+        }
+        if matches!(flow, Flow::On) {
+            flow = self.steps(run, operation, stream, &stream.each, out)?;
+        }
+        Ok(flow)
+    }
+
+    fn name<'a>(&mut self, run: &mut Run<'a>, stream: &'a Stream) -> Ran<()> {
+        let mut text = |node: &'a Option<crate::program::ir::Node>| -> Ran<Option<&'a str>> {
+            match node {
+                Some(node) => {
+                    let value = run.eval(node)?;
+                    Ok(run.plain(value))
+                }
+                None => Ok(None),
+            }
+        };
+        let id = text(&stream.id)?;
+        let model = text(&stream.model)?;
+        self.assembler.name(id, model);
+        Ok(())
+    }
+
+    fn steps<'a>(
+        &mut self,
+        run: &mut Run<'a>,
+        operation: &'a Operation,
+        stream: &'a Stream,
+        steps: &'a [Step],
+        out: &mut Vec<u8>,
+    ) -> Ran<Flow> {
+        for step in steps {
+            if let Some(cond) = &step.cond
+                && !run.test(cond, Value::Absent)?
+            {
+                continue;
+            }
+            let flow = match &step.each {
+                None => self.step(run, operation, stream, step, out)?,
+                Some((slot, counter, path)) => {
+                    let mut flow = Flow::On;
+                    let items = run.step_items(path)?;
+                    for (place, item) in items.iter().enumerate() {
+                        run.set_slot(*slot, *item);
+                        if let Some(counter) = counter {
+                            let place = run.arena.integer(i64::try_from(place).unwrap_or(i64::MAX));
+                            run.set_slot(*counter, place);
+                        }
+                        flow = self.step(run, operation, stream, step, out)?;
+                        if !matches!(flow, Flow::On) {
+                            break;
+                        }
+                    }
+                    flow
+                }
+            };
+            if !matches!(flow, Flow::On) {
+                return Ok(flow);
+            }
+        }
+        Ok(Flow::On)
+    }
+
+    fn step<'a>(
+        &mut self,
+        run: &mut Run<'a>,
+        operation: &'a Operation,
+        stream: &'a Stream,
+        step: &'a Step,
+        out: &mut Vec<u8>,
+    ) -> Ran<Flow> {
+        run.assign(step)?;
+        if !step.set.is_empty() && self.assembler.is_nameless() && self.mode == Mode::Steps {
+            self.name(run, stream)?;
+        }
+        let inner = self.steps(run, operation, stream, &step.body, out)?;
+        if !matches!(inner, Flow::On) {
+            return Ok(inner);
+        }
+        let (index, beside) = match &step.choice {
+            Some(node) => run.choice(node)?,
+            None => (0, Vec::new()),
+        };
+        let finish = match &step.finish_reason {
+            Some(node) => {
+                let value = run.eval(node)?;
+                run.plain(value)
+            }
+            None => None,
+        };
+        if let Some(node) = &step.delta {
+            let delta = run.eval(node)?.open(run.arena);
+            let with = if finish.is_some() { &[][..] } else { &beside };
+            self.assembler.delta(index, delta, with, run.arena, out).map_err(too_many)?;
+        }
+        if let Some(node) = &step.emit {
+            let chunk = run.eval(node)?.open(run.arena);
+            self.emit(run, chunk, out)?;
+        }
+        if let Some(reason) = finish {
+            self.assembler.finish(index, reason, &beside).map_err(too_many)?;
+        }
+        if let Some(node) = &step.usage {
+            let usage = run.eval(node)?.open(run.arena);
+            self.count(usage);
+        }
+        let flow = match &step.error {
+            Some(StepError::Mapping) => {
+                let bytes = 0;
+                Flow::Fail(Box::new(read_failure(&operation.errors, run.arena, run.inputs, bytes)))
+            }
+            Some(StepError::Given(node)) => {
+                let given = run.eval(node)?.open(run.arena);
+                Flow::Fail(Box::new(run.given_failure(given)))
+            }
+            None if step.end => Flow::End,
+            None => Flow::On,
+        };
+        run.reset(step, stream);
+        Ok(flow)
+    }
+
+    fn count(&mut self, usage: Value<'_>) {
+        if let Some(counted) = Usage::of(usage) {
+            self.usage = Some(counted);
+            self.assembler.usage(usage);
+        }
+    }
+
+    /// A whole standard chunk, put under the guarantees.
+    fn emit<'a>(&mut self, run: &mut Run<'a>, chunk: Value<'a>, out: &mut Vec<u8>) -> Ran<()> {
+        if self.assembler.is_nameless() {
+            let id = chunk.get("id").text(run.arena);
+            let model = chunk.get("model").text(run.arena);
+            self.assembler.name(id, model);
+        }
+        for (place, choice) in
+            chunk.get("choices").open(run.arena).as_array().unwrap_or_default().iter().enumerate()
+        {
+            let choice = choice.open(run.arena);
+            let index = match choice.get("index") {
+                Value::Number(literal) => as_i64(literal),
+                _ => None,
+            };
+            let index = index.unwrap_or_else(|| i64::try_from(place).unwrap_or(0));
+            let members = choice.as_object().unwrap_or_default();
+            let beside: Vec<(&str, Value<'a>)> = members
+                .iter()
+                .filter(|(name, value)| {
+                    !matches!(*name, "index" | "delta" | "finish_reason" | "text") && !value.is_missing()
+                })
+                .copied()
+                .collect();
+            let reason = choice.get("finish_reason").text(run.arena).filter(|it| !it.is_empty());
+            let text = !choice.get("text").is_missing();
+            let delta = if text { choice } else { choice.get("delta").open(run.arena) };
+            let delta = without_nulls(delta, run.arena);
+            let with = if reason.is_some() { &[][..] } else { &beside };
+            self.assembler.delta(index, delta, with, run.arena, out).map_err(too_many)?;
+            if let Some(reason) = reason {
+                self.assembler.finish(index, reason, &beside).map_err(too_many)?;
+            }
+        }
+        self.count(chunk.get("usage").open(run.arena));
+        Ok(())
+    }
+
+    /// The stream is complete: the last steps, the last chunks.
+    fn complete(
+        &mut self,
+        operation: &Operation,
+        exchange: &Exchange,
+        stream: &Stream,
+        out: &mut Vec<u8>,
+    ) {
+        if !stream.at_end.is_empty() {
+            let arena = Arena::new();
+            let state = std::mem::take(&mut self.state);
+            let headers = std::mem::take(&mut self.headers);
+            let facts = std::mem::take(&mut self.facts);
+            let head = AnswerHead { status: self.status, headers: &headers };
+            let inputs = operation.inputs(Value::Absent, exchange, &head, &facts);
+            let mut run = Run::new(&arena, inputs, stream.slots, 0);
+            run.state = state;
+            let ran = self.steps(&mut run, operation, stream, &stream.at_end, out);
+            self.settle(ran, out);
+            if self.progress == Progress::Failed {
+                return;
+            }
+        }
+        self.assembler.end(out);
+        self.progress = Progress::Ended;
+    }
+
+    fn end_of_input(&mut self, operation: &Operation, exchange: &Exchange, out: &mut Vec<u8>) {
+        if self.progress != Progress::Open {
+            return;
+        }
+        match (&operation.stream, self.mode) {
+            (_, Mode::Pass) if self.observer.finished => {
+                out.extend_from_slice(DONE);
+                self.progress = Progress::Ended;
+            }
+            (Some(stream), mode) if mode != Mode::Pass && self.assembler.is_finished() => {
+                self.complete(operation, exchange, stream, out);
+            }
+            _ => {
+                let message = "the provider's stream ended before the answer was complete";
+                self.fail(Failure::new(502, Class::Server, message), out);
+            }
+        }
+    }
+}
+
+/// What follows a step.
+enum Flow {
+    On,
+    End,
+    Fail(Box<Failure>),
+}
+
+fn too_many(_: TooMany) -> Box<Stop> {
+    Stop::refused("the stream has too many choices or calls", None)
+}
+
+fn without_nulls<'a>(delta: Value<'a>, arena: &'a Arena) -> Value<'a> {
+    let members = delta.as_object().unwrap_or_default();
+    if members.iter().all(|(_, value)| !value.is_missing()) {
+        return delta;
+    }
+    let kept: Vec<_> = members.iter().filter(|(_, value)| !value.is_missing()).copied().collect();
+    arena.object(&kept)
+}
+
+impl<'a> Run<'a> {
+    /// `set` and `append`: all values are computed before any is stored.
+    fn assign(&mut self, step: &'a Step) -> Ran<()> {
+        let mut values = Vec::with_capacity(step.set.len());
+        for (slot, node) in &step.set {
+            values.push((*slot, self.eval(node)?));
+        }
+        let mut added = Vec::with_capacity(step.append.len());
+        for (slot, node) in &step.append {
+            added.push((*slot, self.eval(node)?));
+        }
+        for (slot, value) in values {
+            if !value.is_absent()
+                && let Some(place) = self.state.get_mut(usize::from(slot))
+            {
+                *place = Slot::hold(value, self.arena);
+            }
+        }
+        for (slot, value) in added {
+            if !value.is_absent()
+                && let Some(place) = self.state.get_mut(usize::from(slot))
+            {
+                place.append(value, self.arena);
+            }
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self, step: &'a Step, stream: &'a Stream) {
+        for slot in &step.reset {
+            let start = stream.state.get(usize::from(*slot));
+            if let (Some(start), Some(place)) = (start, self.state.get_mut(usize::from(*slot))) {
+                *place = Slot::of(start, self.arena);
+            }
+        }
+    }
+
+    /// Which choice a step is about, and the members beside its delta.
+    fn choice(&mut self, node: &'a crate::program::ir::Node) -> Ran<(i64, Vec<(&'a str, Value<'a>)>)> {
+        let value = self.eval(node)?.open(self.arena);
+        let number = |value: Value<'a>| match value {
+            Value::Number(literal) => as_i64(literal).unwrap_or(0),
+            _ => 0,
+        };
+        match value.as_object() {
+            None => Ok((number(value), Vec::new())),
+            Some(members) => {
+                let beside = members.iter().filter(|(name, _)| *name != "index").copied().collect();
+                Ok((number(value.get("index")), beside))
+            }
+        }
+    }
+
+    fn given_failure(&mut self, given: Value<'a>) -> Failure {
+        let class = given.get("class").text(self.arena).and_then(Class::parse).unwrap_or(Class::Server);
+        let message = given.get("message").text(self.arena).unwrap_or("the provider reported an error");
+        let mut failure = Failure::of_class(class, message.to_owned());
+        if let Some(kind) = given.get("type").text(self.arena) {
+            kind.clone_into(&mut failure.kind);
+        }
+        failure.code = self.plain(given.get("code")).map(str::to_owned);
+        failure.param = self.plain(given.get("param")).map(str::to_owned);
+        failure
+    }
+
+    fn step_items(&mut self, path: &'a crate::program::ir::Path) -> Ran<Vec<Value<'a>>> {
+        if !path.single {
+            return self.matches(path, Value::Absent);
+        }
+        let list = self.read(path, Value::Absent)?.open(self.arena);
+        let items = list.as_array().unwrap_or_default();
+        Ok(items.iter().copied().filter(|item| !item.is_missing()).collect())
+    }
+}

@@ -1,0 +1,408 @@
+//! What a spec file says, as types: the structure of the reference, nothing computed.
+//!
+//! The doc comments are the descriptions of the JSON Schema, so they speak to authors of specs. Mappings are
+//! [`Template`]s here: what they mean is the compiler's business, which reads them from the tree with positions.
+
+mod forms;
+mod stream;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+pub use forms::{Named, Operations, Patterns, Steps, Template};
+pub use stream::{Chunk, Framing, Step, Stream};
+
+/// Version of the language that this crate reads.
+pub const LANGUAGE_VERSION: u32 = 1;
+
+/// Every operation that a spec may describe, with what it is.
+pub const OPERATIONS: &[(&str, &str)] = &[
+    ("chat", "Chat completions: messages in, a message out; streams."),
+    ("completions", "Text completions: a prompt in, a text out; streams."),
+    ("embeddings", "Embeddings: texts in, vectors out."),
+];
+
+/// Names in scope where a request is written.
+pub const REQUEST_SCOPE: &[&str] = &["$", "$std", "$raw", "$model", "$config", "$caps", "$ctx"];
+/// Names in scope where an answer is read.
+pub const RESPONSE_SCOPE: &[&str] = &["$", "$request", "$http", "$model", "$config", "$caps", "$ctx"];
+/// Names in scope where a message of a stream is read.
+pub const STREAM_SCOPE: &[&str] =
+    &["$", "$event", "$state", "$request", "$http", "$model", "$config", "$caps", "$ctx"];
+/// Names in scope where an error answer is read.
+pub const ERROR_SCOPE: &[&str] = &["$", "$event", "$request", "$http", "$model", "$config", "$caps", "$ctx"];
+
+/// One provider: where it is, how it authenticates, and how its wire format maps to the standard format.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Provider spec", rename = "Spec")]
+pub struct SpecFile {
+    /// Version of the language this file is written in.
+    #[schemars(title = "Language version", extend("const" = LANGUAGE_VERSION, "examples" = [1]))]
+    pub interlingua: u32,
+    /// The name of the provider; the name of the file without `.yaml`.
+    #[schemars(title = "Provider name", length(max = 64), extend(
+        "pattern" = "^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$",
+        "patternErrorMessage" = "a provider name has lower-case letters, digits, `-` and `_`, and starts and ends with a letter or digit",
+        "examples" = ["anthropic"]))]
+    pub provider: String,
+    /// The name for people.
+    #[schemars(title = "Title", length(min = 1), extend("examples" = ["Anthropic Messages"]))]
+    pub title: Option<String>,
+    /// Address of the provider's own documentation.
+    #[schemars(title = "Documentation", extend(
+        "pattern" = "^https?://",
+        "patternErrorMessage" = "the documentation is an address that starts with `https://`",
+        "examples" = ["https://docs.example.com/api"]))]
+    pub docs: Option<String>,
+    /// How much the spec can be relied on.
+    #[schemars(title = "Status", extend("examples" = ["stable"]))]
+    pub status: Option<Status>,
+    /// The spec that says everything this one does not. Mappings are merged, lists and other values replace, null removes.
+    #[schemars(title = "Parent spec", length(min = 1), extend("examples" = ["openai"]))]
+    pub extends: Option<String>,
+    /// What an operator may set for this provider; read as `$config.name`.
+    #[serde(default)]
+    #[schemars(title = "Configuration variables", extend(
+        "propertyNames" = { "pattern": "^[a-z][a-z0-9_]*$",
+            "patternErrorMessage": "a variable's name has lower-case letters, digits and `_`, and starts with a letter" },
+        "examples" = [{ "api_key": { "type": "string", "secret": true, "env": "EXAMPLE_API_KEY", "required": true } }]))]
+    pub config: Named<Variable>,
+    /// Address, headers and query of every call.
+    #[schemars(title = "Upstream", extend("examples" = [{ "url": "https://api.example.com", "headers": { "x-version": "$config.version" } }]))]
+    pub upstream: Upstream,
+    /// Where the credentials go.
+    #[serde(default)]
+    #[schemars(title = "Authentication", extend("examples" = [{ "header": { "authorization": "Bearer {{$config.api_key}}" } }]))]
+    pub auth: Auth,
+    /// Tables of values by name, for `$lookup`.
+    #[serde(default)]
+    #[schemars(title = "Tables", extend(
+        "propertyNames" = { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+            "patternErrorMessage": "a name has letters, digits and `_`, and does not start with a digit" },
+        "examples" = [{ "finish_reason": { "end_turn": "stop", "max_tokens": "length" } }]))]
+    pub tables: Named<Named<Value>>,
+    /// Pieces of mappings by name, for `$use`; read in the scope of the place that uses them.
+    #[serde(default)]
+    #[schemars(title = "Fragments", extend(
+        "propertyNames" = { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+            "patternErrorMessage": "a name has letters, digits and `_`, and does not start with a digit" },
+        "x-scope" = ["*"],
+        "examples" = [{ "usage": { "prompt_tokens": "$u.input_tokens", "completion_tokens": "$u.output_tokens" } }]))]
+    pub fragments: Named<Template>,
+    /// The calls that the provider serves.
+    #[schemars(title = "Operations", extend("examples" = [{ "chat": { "path": "/v1/chat", "request": { "model": "$model" }, "response": "$" } }]))]
+    pub operations: Operations,
+    /// How the provider's error answers are read.
+    #[schemars(title = "Errors", extend("examples" = [{ "message": "$.error.message", "type": "$.error.type" }]))]
+    pub errors: Option<Errors>,
+    /// Facts by model name, read as `$caps.name`; each fact comes from the first rule that matches and sets it.
+    #[serde(default)]
+    #[schemars(title = "Model facts", extend("examples" = [[{ "match": "*", "set": { "max_output": 4096 } }]]))]
+    pub models: Vec<ModelRule>,
+    /// Names that the provider limits; longer or other ones are replaced in requests and put back in answers.
+    #[serde(default)]
+    #[schemars(title = "Renames", extend("examples" = [{ "tool_name": { "pattern": "[a-zA-Z0-9_-]", "max": 64 } }]))]
+    pub renames: Renames,
+}
+
+/// How much a spec can be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Complete, with cases, in use.
+    Stable,
+    /// Complete as far as known.
+    Beta,
+    /// May change or not work.
+    Experimental,
+}
+
+/// A value that an operator may set for the provider.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Configuration variable")]
+pub struct Variable {
+    /// The type of the value.
+    #[serde(rename = "type")]
+    #[schemars(title = "Type", extend("examples" = ["string"]))]
+    pub kind: VariableKind,
+    /// Whether it is a credential: never printed, and read only in `auth` and in `upstream` headers and query.
+    #[serde(default)]
+    #[schemars(title = "Secret", extend("examples" = [true]))]
+    pub secret: bool,
+    /// Whether the provider cannot serve without it.
+    #[serde(default)]
+    #[schemars(title = "Required", extend("examples" = [true]))]
+    pub required: bool,
+    /// The environment variable that is read when the operator sets nothing.
+    #[schemars(title = "Environment variable", extend(
+        "pattern" = "^[A-Z_][A-Z0-9_]*$",
+        "patternErrorMessage" = "the name of an environment variable has upper-case letters, digits and `_`",
+        "examples" = ["EXAMPLE_API_KEY"]))]
+    pub env: Option<String>,
+    /// The value when nothing else is set.
+    #[schemars(title = "Default", extend("examples" = ["2023-06-01"]))]
+    pub default: Option<Value>,
+    /// The values that are allowed.
+    #[serde(default, rename = "enum")]
+    #[schemars(title = "Allowed values", extend("uniqueItems" = true, "minItems" = 1, "examples" = [["2023-06-01", "2026-10-21"]]))]
+    pub allowed: Vec<Value>,
+    /// What it is, for the operator.
+    #[schemars(title = "Description", extend("examples" = ["Key from the provider's console"]))]
+    pub description: Option<String>,
+}
+
+/// The type of a configuration variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum VariableKind {
+    /// A text.
+    String,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Number,
+    /// True or false.
+    Boolean,
+    /// A list.
+    Array,
+    /// An object.
+    Object,
+}
+
+/// Address, headers and query of every call.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Upstream")]
+pub struct Upstream {
+    /// The base address, a text; the operator's `base_url` replaces it.
+    #[schemars(title = "Base URL", extend(
+        "pattern" = "^(https?://|\\{\\{)",
+        "patternErrorMessage" = "the base URL starts with `https://`, `http://` or a hole `{{...}}`",
+        "x-scope" = ["$config"],
+        "examples" = ["https://api.example.com", "https://{{$config.region}}.example.com"]))]
+    pub url: String,
+    /// Headers of every call, names in lower case; one whose value is absent is not sent.
+    #[serde(default)]
+    #[schemars(title = "Headers", extend("propertyNames" = forms::header_name(), "x-scope" = REQUEST_SCOPE,
+        "examples" = [{ "x-version": "$config.version" }]))]
+    pub headers: Named<Template>,
+    /// Query members of every call.
+    #[serde(default)]
+    #[schemars(title = "Query", extend("x-scope" = REQUEST_SCOPE, "examples" = [{ "api-version": "$config.api_version" }]))]
+    pub query: Named<Template>,
+}
+
+/// Where the credentials go.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Authentication")]
+pub struct Auth {
+    /// Headers that carry credentials, names in lower case.
+    #[serde(default)]
+    #[schemars(title = "Headers", extend("propertyNames" = forms::header_name(), "x-scope" = REQUEST_SCOPE,
+        "examples" = [{ "authorization": "Bearer {{$config.api_key}}" }]))]
+    pub header: Named<Template>,
+    /// Query members that carry credentials.
+    #[serde(default)]
+    #[schemars(title = "Query", extend("x-scope" = REQUEST_SCOPE, "examples" = [{ "key": "{{$config.api_key}}" }]))]
+    pub query: Named<Template>,
+    /// Top-level members of the JSON body that carry credentials.
+    #[serde(default)]
+    #[schemars(title = "Body", extend("x-scope" = REQUEST_SCOPE, "examples" = [{ "api_key": "{{$config.api_key}}" }]))]
+    pub body: Named<Template>,
+}
+
+/// One call that the provider serves.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Operation")]
+pub struct Operation {
+    /// Another operation of this spec that serves this one; nothing else is said then.
+    #[schemars(title = "Through another operation", length(min = 1), extend("examples" = ["chat"]))]
+    pub via: Option<String>,
+    /// The HTTP method.
+    #[serde(default)]
+    #[schemars(title = "Method", extend("default" = "POST", "examples" = ["POST"]))]
+    pub method: Option<Method>,
+    /// The path behind the base URL, a text; holes are percent-encoded.
+    #[schemars(title = "Path", extend("pattern" = forms::PATH, "patternErrorMessage" = forms::PATH_MESSAGE,
+        "x-scope" = REQUEST_SCOPE, "examples" = ["/v1/messages", "/v1/models/{{$model}}/invoke"]))]
+    pub path: Option<String>,
+    /// Headers of this call, beside those of `upstream`.
+    #[serde(default)]
+    #[schemars(title = "Headers", extend("propertyNames" = forms::header_name(), "x-scope" = REQUEST_SCOPE,
+        "examples" = [{ "x-feature": "on" }]))]
+    pub headers: Named<Template>,
+    /// Query members of this call, beside those of `upstream`.
+    #[serde(default)]
+    #[schemars(title = "Query", extend("x-scope" = REQUEST_SCOPE, "examples" = [{ "mode": "fast" }]))]
+    pub query: Named<Template>,
+    /// Lists that are made searchable once per request, for `$lookup` with `$in`.
+    #[serde(default)]
+    #[schemars(title = "Indexes", extend(
+        "propertyNames" = { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+            "patternErrorMessage": "a name has letters, digits and `_`, and does not start with a digit" },
+        "examples" = [{ "calls": { "each": "$.messages[*].tool_calls[*]", "by": "id", "value": "function.name" } }]))]
+    pub index: Named<Index>,
+    /// Requests that the provider cannot serve: a 400 with a message.
+    #[serde(default)]
+    #[schemars(title = "Refused requests", extend("examples" = [[{ "if": "$.n > 1", "message": "one choice per request", "param": "n" }]]))]
+    pub reject: Vec<Reject>,
+    /// What of the standard request the provider does not have.
+    #[serde(default)]
+    #[schemars(title = "Unsupported fields", extend("examples" = [{ "reject": ["logprobs"], "ignore": ["user"] }]))]
+    pub unsupported: Unsupported,
+    /// The body of the request, made from the normalised standard request.
+    #[schemars(title = "Request mapping", extend("x-scope" = REQUEST_SCOPE, "examples" = [{ "model": "$model", "messages": "$.messages" }]))]
+    pub request: Option<Template>,
+    /// The standard answer, made from the provider's answer; `$` alone if it already is one.
+    #[schemars(title = "Response mapping", extend("x-scope" = RESPONSE_SCOPE, "examples" = ["$"]))]
+    pub response: Option<Template>,
+    /// How a streamed answer is read. Without it the operation cannot stream.
+    #[schemars(title = "Stream", extend("examples" = [{ "pass": true }]))]
+    pub stream: Option<Stream>,
+}
+
+/// An HTTP method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// With a body, the usual one.
+    Post,
+    /// With a body.
+    Put,
+    /// With a body.
+    Patch,
+    /// Without a body.
+    Get,
+    /// Without a body.
+    Delete,
+}
+
+/// A list that is made searchable.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Index")]
+pub struct Index {
+    /// A path to the items.
+    #[schemars(title = "Items", extend("x-scope" = REQUEST_SCOPE, "examples" = ["$.messages[*].tool_calls[*]"]))]
+    pub each: String,
+    /// The member of an item that it is found by.
+    #[schemars(title = "Key", length(min = 1), extend("examples" = ["id"]))]
+    pub by: String,
+    /// The member of an item that is its value, as a dotted path; the whole item without it.
+    #[schemars(title = "Value", length(min = 1), extend("examples" = ["function.name"]))]
+    pub value: Option<String>,
+}
+
+/// Requests that are refused.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Refused request")]
+pub struct Reject {
+    /// The condition under which a request is refused.
+    #[serde(rename = "if")]
+    #[schemars(title = "Condition", length(min = 1), extend("x-scope" = REQUEST_SCOPE, "examples" = ["$.n > 1"]))]
+    pub condition: String,
+    /// What the client is told, a text.
+    #[schemars(title = "Message", length(min = 1), extend("x-scope" = REQUEST_SCOPE, "examples" = ["one choice per request"]))]
+    pub message: String,
+    /// The parameter that is at fault.
+    #[schemars(title = "Parameter", length(min = 1), extend("examples" = ["n"]))]
+    pub param: Option<String>,
+    /// The code of the error.
+    #[schemars(title = "Code", length(min = 1), extend("examples" = ["unsupported_value"]))]
+    pub code: Option<String>,
+}
+
+/// Fields of the standard request that the provider does not have, as leaves: `tools[].function.strict`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Unsupported fields")]
+pub struct Unsupported {
+    /// A 400 when present and not carried.
+    #[serde(default)]
+    #[schemars(title = "Refused", extend("uniqueItems" = true, "examples" = [["logprobs", "tools[].function.strict"]]))]
+    pub reject: Vec<String>,
+    /// Dropped without a word.
+    #[serde(default)]
+    #[schemars(title = "Ignored", extend("uniqueItems" = true, "examples" = [["user"]]))]
+    pub ignore: Vec<String>,
+}
+
+/// How the provider's error answers are read.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Errors")]
+pub struct Errors {
+    /// The condition under which a 2xx answer or a message of a stream is an error all the same.
+    #[schemars(title = "Also an error when", length(min = 1), extend("x-scope" = ERROR_SCOPE, "examples" = ["$.base_resp.status_code != 0"]))]
+    pub when: Option<String>,
+    /// What the client is told.
+    #[schemars(title = "Message", extend("x-scope" = ERROR_SCOPE, "examples" = ["$.error.message"]))]
+    pub message: Option<Template>,
+    /// The kind of error, in the provider's words.
+    #[serde(rename = "type")]
+    #[schemars(title = "Type", extend("x-scope" = ERROR_SCOPE, "examples" = ["$.error.type"]))]
+    pub kind: Option<Template>,
+    /// The provider's code.
+    #[schemars(title = "Code", extend("x-scope" = ERROR_SCOPE, "examples" = ["$.error.code"]))]
+    pub code: Option<Template>,
+    /// The parameter that is at fault.
+    #[schemars(title = "Parameter", extend("x-scope" = ERROR_SCOPE, "examples" = ["$.error.param"]))]
+    pub param: Option<Template>,
+    /// The HTTP status for the client; the upstream's without it.
+    #[schemars(title = "Status", extend("x-scope" = ERROR_SCOPE, "examples" = [{ "$lookup": "$.error.type", "$table": "status" }]))]
+    pub status: Option<Template>,
+    /// The class of error: `auth`, `rate_limit`, `overloaded`, `timeout`, `context_length`, `content_filter`, `invalid`,
+    /// `not_found`, `server`; from the status without it.
+    #[schemars(title = "Class", extend("x-scope" = ERROR_SCOPE, "examples" = [{ "$lookup": "$.error.type", "$table": "class" }]))]
+    pub class: Option<Template>,
+    /// The provider's own id of the request, for support.
+    #[schemars(title = "Request id", extend("x-scope" = ERROR_SCOPE, "examples" = ["$http.headers['x-request-id']"]))]
+    pub request_id: Option<Template>,
+}
+
+/// Facts about models with certain names.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Model rule")]
+pub struct ModelRule {
+    /// Globs (`*`, `?`) on the model's name, in any case.
+    #[serde(rename = "match")]
+    #[schemars(title = "Model names", extend("examples" = ["claude-3-*", ["claude-opus-4*", "claude-sonnet-4*"]]))]
+    pub patterns: Patterns,
+    /// Facts of these models.
+    #[schemars(title = "Facts", extend("propertyNames" = forms::name(), "minProperties" = 1, "examples" = [{ "thinking": "adaptive", "max_output": 64000 }]))]
+    pub set: Named<Value>,
+}
+
+/// Names that the provider limits.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Renames")]
+pub struct Renames {
+    /// Names of tools.
+    #[schemars(title = "Tool names", extend("examples" = [{ "pattern": "[a-zA-Z0-9_-]", "max": 64 }]))]
+    pub tool_name: Option<Rename>,
+    /// Ids of tool calls.
+    #[schemars(title = "Ids of tool calls", extend("examples" = [{ "pattern": "[a-zA-Z0-9_-]", "max": 64 }]))]
+    pub call_id: Option<Rename>,
+}
+
+/// What a name may look like.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Rename")]
+pub struct Rename {
+    /// The characters allowed, as a character class.
+    #[schemars(title = "Characters", extend("pattern" = "^\\[[^\\[\\]]+\\]$",
+        "patternErrorMessage" = "the characters are one character class like `[a-zA-Z0-9_-]`", "examples" = ["[a-zA-Z0-9_-]"]))]
+    pub pattern: String,
+    /// The longest name, in characters.
+    #[schemars(title = "Longest name", range(min = 12, max = 1024), extend("examples" = [64]))]
+    pub max: u32,
+}

@@ -1,0 +1,501 @@
+//! The operators of the language and their arguments, as one table.
+//!
+//! Knows names, forms and who needs whom; the schema, the suggestions for misspelt operators and the reference are made
+//! from it. Knows nothing of what an operator does.
+
+/// What may stand behind a key that starts with `$`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Any value of section 4 of the reference.
+    Template,
+    /// A list of such values.
+    Templates,
+    /// Anything, unread.
+    Anything,
+    /// A text.
+    Text,
+    /// A condition: an RFC 9535 filter expression.
+    Condition,
+    /// `"part in $.parts"`, `"part, i in $.parts"`, or `part` with `$in`.
+    Loop,
+    /// `true` or `false`.
+    Boolean,
+    /// A list of member names.
+    Names,
+    /// The name of a table, or a table.
+    Table,
+    /// A text (`$join`), or named arguments (`$use`).
+    With,
+    /// A number or a name: where in a list or object.
+    Index,
+}
+
+/// What a key that starts with `$` is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It makes its mapping an operator, together with one of these arguments if there are any.
+    Operator {
+        /// One of these must stand beside it; nothing must if there are none.
+        needs: &'static [&'static str],
+    },
+    /// It stands beside one of these keys.
+    Argument {
+        /// One of these must stand beside it.
+        of: &'static [&'static str],
+    },
+}
+
+/// One key that starts with `$`.
+#[derive(Clone, Copy, Debug)]
+pub struct OperatorKey {
+    /// The key: `$each`.
+    pub name: &'static str,
+    /// What may stand behind it.
+    pub form: Form,
+    /// What it is for.
+    pub role: Role,
+    /// A few words, for lists.
+    pub title: &'static str,
+    /// What it yields, in one or two sentences.
+    pub description: &'static str,
+    /// A use of it, as JSON text.
+    pub example: &'static str,
+}
+
+/// The entry of a key, if there is such an operator or argument.
+pub fn operator(name: &str) -> Option<&'static OperatorKey> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+const fn operator_key(
+    name: &'static str,
+    form: Form,
+    needs: &'static [&'static str],
+    [title, description, example]: [&'static str; 3],
+) -> OperatorKey {
+    OperatorKey { name, form, role: Role::Operator { needs }, title, description, example }
+}
+
+const fn argument(
+    name: &'static str,
+    form: Form,
+    of: &'static [&'static str],
+    [title, description, example]: [&'static str; 3],
+) -> OperatorKey {
+    OperatorKey { name, form, role: Role::Argument { of }, title, description, example }
+}
+
+/// Every operator and argument, in the order of the reference.
+pub const KEYS: &[OperatorKey] = &[
+    operator_key(
+        "$literal",
+        Form::Anything,
+        &[],
+        [
+            "Literal value",
+            "Exactly this value: nothing in it is read as a path, text with holes or operator.",
+            r#"{ "$literal": "$.not.a.path" }"#,
+        ],
+    ),
+    operator_key(
+        "$first",
+        Form::Templates,
+        &[],
+        [
+            "First that is present",
+            "The first value of the list that is not absent.",
+            r#"{ "$first": ["$.max_tokens", 4096] }"#,
+        ],
+    ),
+    operator_key(
+        "$if",
+        Form::Condition,
+        &[],
+        [
+            "Only if",
+            "A condition (RFC 9535 filter expression). The members beside it, or the branch `$then` or `$else`; absent otherwise. A bare path tests presence.",
+            r#"{ "$if": "$.stream == true", "include_usage": true }"#,
+        ],
+    ),
+    argument(
+        "$then",
+        Form::Template,
+        &["$if"],
+        [
+            "Value if the condition holds",
+            "The value of `$if` where its condition is true.",
+            r#"{ "$if": "$.n > 1", "$then": "many", "$else": "one" }"#,
+        ],
+    ),
+    argument(
+        "$else",
+        Form::Template,
+        &["$if"],
+        [
+            "Value if the condition does not hold",
+            "The value of `$if` where its condition is false.",
+            r#"{ "$if": "$.n > 1", "$then": "many", "$else": "one" }"#,
+        ],
+    ),
+    operator_key(
+        "$switch",
+        Form::Template,
+        &[],
+        [
+            "By the value",
+            "The member beside it that is named like the value, else `$default`. `{ $type: v }` switches on the type: null boolean number string array object.",
+            r#"{ "$switch": "$msg.role", "user": "human", "$default": "$msg.role" }"#,
+        ],
+    ),
+    operator_key(
+        "$type",
+        Form::Template,
+        &[],
+        [
+            "Type of a value",
+            "Only inside of `$switch`: the type of the value, one of null boolean number string array object.",
+            r#"{ "$switch": { "$type": "$.stop" }, "string": ["$.stop"], "array": "$.stop" }"#,
+        ],
+    ),
+    operator_key(
+        "$lookup",
+        Form::Template,
+        &["$table", "$in"],
+        [
+            "Look up",
+            "What a table or an index has for the value; `$default` if it has nothing.",
+            r#"{ "$lookup": "$.stop_reason", "$table": "finish_reason", "$default": "stop" }"#,
+        ],
+    ),
+    argument(
+        "$table",
+        Form::Table,
+        &["$lookup"],
+        [
+            "Table",
+            "The name of one of `tables`, or the table itself.",
+            r#"{ "$lookup": "$.kind", "$table": { "a": 1, "b": 2 } }"#,
+        ],
+    ),
+    argument(
+        "$reverse",
+        Form::Boolean,
+        &["$table"],
+        [
+            "Read the table backwards",
+            "From the table's values to its keys; each value may occur once.",
+            r#"{ "$lookup": "$.kind", "$table": "kinds", "$reverse": true }"#,
+        ],
+    ),
+    argument(
+        "$default",
+        Form::Template,
+        &["$switch", "$lookup"],
+        [
+            "Otherwise",
+            "The value where no case and no entry fits. Without it an unknown value is a loss that is reported.",
+            r#"{ "$lookup": "$.kind", "$table": "kinds", "$default": "other" }"#,
+        ],
+    ),
+    operator_key(
+        "$each",
+        Form::Loop,
+        &["$do"],
+        [
+            "For each item",
+            "A list: `$do` once per item. `part in $.parts`, `part, i in $.parts` (counted from 0), or `part` with `$in`.",
+            r#"{ "$each": "part in $.parts", "$do": { "text": "$part.text" } }"#,
+        ],
+    ),
+    argument(
+        "$do",
+        Form::Template,
+        &["$each"],
+        [
+            "What each item becomes",
+            "The value for one item of `$each`; an absent one leaves no item.",
+            r#"{ "$each": "part in $.parts", "$do": "$part.text" }"#,
+        ],
+    ),
+    argument(
+        "$in",
+        Form::Template,
+        &["$each", "$lookup"],
+        [
+            "Where to look",
+            "With `$each`: the list to go through. With `$lookup`: the name of one of the operation's `index` entries.",
+            r#"{ "$lookup": "$msg.tool_call_id", "$in": "calls" }"#,
+        ],
+    ),
+    argument(
+        "$merge_by",
+        Form::Text,
+        &["$each"],
+        [
+            "Merge neighbours",
+            "Neighbours whose result has the same member (`role`), or whose source has the same value (`$msg.role`), become one: lists are joined, other members keep the first value.",
+            r#"{ "$each": "msg in $.messages", "$merge_by": "role", "$do": { "role": "$msg.role", "content": "$msg.content" } }"#,
+        ],
+    ),
+    operator_key(
+        "$concat",
+        Form::Templates,
+        &[],
+        [
+            "Join lists",
+            "One list out of several; absent ones vanish, anything but a list counts as one item.",
+            r#"{ "$concat": ["$.first", "$.second"] }"#,
+        ],
+    ),
+    operator_key(
+        "$count",
+        Form::Template,
+        &[],
+        [
+            "How many",
+            "The number of items of a list (0 if absent) or of members of an object.",
+            r#"{ "$count": "$.messages" }"#,
+        ],
+    ),
+    operator_key(
+        "$join",
+        Form::Template,
+        &[],
+        [
+            "Join texts",
+            "One text out of a list of texts, `$with` between them; absent if there is none.",
+            r#"{ "$join": "$.content[*].text", "$with": "\n" }"#,
+        ],
+    ),
+    argument(
+        "$with",
+        Form::With,
+        &["$join", "$use"],
+        [
+            "Separator or arguments",
+            "With `$join`: the text between two items. With `$use`: values by name, which the fragment reads as `$name`.",
+            r#"{ "$use": "usage", "$with": { "u": "$.usage" } }"#,
+        ],
+    ),
+    operator_key(
+        "$merge",
+        Form::Template,
+        &[],
+        [
+            "Spread objects",
+            "The members of one object or of a list of objects; later ones win, members beside `$merge` win over all, an absent member leaves what was there.",
+            r#"{ "$merge": "$std", "model": "$model" }"#,
+        ],
+    ),
+    argument(
+        "$omit",
+        Form::Names,
+        &["$merge"],
+        [
+            "Without these members",
+            "Names of members that are left out of what is spread.",
+            r#"{ "$merge": "$std", "$omit": ["user", "store"] }"#,
+        ],
+    ),
+    operator_key(
+        "$from_json",
+        Form::Template,
+        &[],
+        [
+            "Value of a JSON text",
+            "The value that the text holds. A malformed text is a 400 in requests and an upstream error in answers.",
+            r#"{ "$from_json": "$call.function.arguments", "$empty": {} }"#,
+        ],
+    ),
+    argument(
+        "$empty",
+        Form::Template,
+        &["$from_json"],
+        [
+            "Value of an empty text",
+            "The value for an empty or absent text.",
+            r#"{ "$from_json": "$call.function.arguments", "$empty": {} }"#,
+        ],
+    ),
+    operator_key(
+        "$to_json",
+        Form::Template,
+        &[],
+        [
+            "JSON text of a value",
+            "The value as JSON text; numbers and order stay as they are.",
+            r#"{ "$to_json": "$block.input" }"#,
+        ],
+    ),
+    operator_key(
+        "$sum",
+        Form::Templates,
+        &[],
+        [
+            "Sum",
+            "The sum of numbers; absent ones are skipped, absent if all are.",
+            r#"{ "$sum": ["$u.input_tokens", "$u.output_tokens"] }"#,
+        ],
+    ),
+    operator_key(
+        "$clamp",
+        Form::Template,
+        &["$min", "$max"],
+        [
+            "Within bounds",
+            "The number, not less than `$min` and not more than `$max`.",
+            r#"{ "$clamp": "$.temperature", "$max": 1 }"#,
+        ],
+    ),
+    argument(
+        "$min",
+        Form::Template,
+        &["$clamp"],
+        ["Lower bound", "The least number that `$clamp` yields.", r#"{ "$clamp": "$.top_k", "$min": 1 }"#],
+    ),
+    argument(
+        "$max",
+        Form::Template,
+        &["$clamp"],
+        [
+            "Upper bound",
+            "The greatest number that `$clamp` yields.",
+            r#"{ "$clamp": "$.temperature", "$max": 1 }"#,
+        ],
+    ),
+    operator_key(
+        "$split",
+        Form::Template,
+        &["$by"],
+        [
+            "Split a text",
+            "A list of the texts between the separators.",
+            r#"{ "$split": "$.id", "$by": "-" }"#,
+        ],
+    ),
+    argument(
+        "$by",
+        Form::Text,
+        &["$split"],
+        ["Separator", "The text at which `$split` cuts.", r#"{ "$split": "$.id", "$by": "-" }"#],
+    ),
+    operator_key(
+        "$capture",
+        Form::Template,
+        &["$regex"],
+        [
+            "Parts of a text",
+            "An object of the named groups of `$regex`, or the text of its first group; absent if it does not match.",
+            r#"{ "$capture": "$.url", "$regex": "^data:([^;]+);" }"#,
+        ],
+    ),
+    argument(
+        "$regex",
+        Form::Text,
+        &["$capture"],
+        [
+            "Regular expression",
+            "A regular expression that takes linear time (no look-around, no back-references).",
+            r#"{ "$capture": "$.url", "$regex": "^(?<scheme>[a-z]+):(?<rest>.*)$" }"#,
+        ],
+    ),
+    operator_key(
+        "$pick",
+        Form::Template,
+        &["$at"],
+        [
+            "One item",
+            "One item of a computed list, or one member of a computed object.",
+            r#"{ "$pick": { "$split": "$.id", "$by": "-" }, "$at": -1 }"#,
+        ],
+    ),
+    argument(
+        "$at",
+        Form::Index,
+        &["$pick"],
+        [
+            "Which item",
+            "The number of the item from 0, from the end with -1, or the name of the member.",
+            r#"{ "$pick": { "$split": "$.id", "$by": "-" }, "$at": 0 }"#,
+        ],
+    ),
+    operator_key(
+        "$trim",
+        Form::Template,
+        &[],
+        [
+            "Without white space around",
+            "The text without white space at both ends.",
+            r#"{ "$trim": "$.content" }"#,
+        ],
+    ),
+    operator_key(
+        "$suffix",
+        Form::Template,
+        &["$after"],
+        [
+            "What follows",
+            "What follows the prefix `$after`; the whole text if it does not start with it.",
+            r#"{ "$suffix": "$.text", "$after": "$state.text" }"#,
+        ],
+    ),
+    argument(
+        "$after",
+        Form::Template,
+        &["$suffix"],
+        [
+            "Prefix",
+            "The text that `$suffix` leaves out.",
+            r#"{ "$suffix": "$.text", "$after": "$state.text" }"#,
+        ],
+    ),
+    operator_key(
+        "$use",
+        Form::Text,
+        &[],
+        [
+            "Use a fragment",
+            "One of `fragments`, read in the scope of this place, with the names of `$with` added.",
+            r#"{ "$use": "usage", "$with": { "u": "$.usage" } }"#,
+        ],
+    ),
+    operator_key(
+        "$error",
+        Form::Template,
+        &[],
+        [
+            "Stop with a message",
+            "Stops: a 400 with this message in requests, an upstream error in answers.",
+            r#"{ "$error": "images must be data URLs", "$param": "messages" }"#,
+        ],
+    ),
+    argument(
+        "$param",
+        Form::Template,
+        &["$error"],
+        [
+            "Parameter at fault",
+            "The parameter that the error names.",
+            r#"{ "$error": "n must be 1", "$param": "n" }"#,
+        ],
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_closed() {
+        for key in KEYS {
+            let (Role::Operator { needs: others } | Role::Argument { of: others }) = key.role;
+            assert!(others.iter().all(|name| operator(name).is_some()), "{}", key.name);
+            let example: serde_json::Value = serde_json::from_str(key.example).unwrap();
+            assert!(example.get(key.name).is_some() || key.name == "$type", "{}", key.name);
+        }
+        let mut names: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), KEYS.len());
+    }
+}

@@ -1,0 +1,55 @@
+//! A provider's whole answer, within size and time.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use super::Decompressor;
+use crate::respond::Fault;
+use crate::upstream::UpstreamBody;
+
+/// Reads an answer of at most `limit` bytes, `idle` apart, and decompresses it within the same limit.
+///
+/// # Cancel safety
+/// Dropping the future closes the provider's connection.
+pub(crate) async fn collect(
+    mut body: UpstreamBody,
+    mut decompressor: Decompressor,
+    limit: usize,
+    idle: Duration,
+) -> Result<Bytes, Fault> {
+    if body.announced().is_some_and(|length| length > limit as u64) {
+        return Err(Fault::TooLarge);
+    }
+    let first = next(&mut body, idle).await?;
+    let mut chunk = match (first, decompressor.is_identity()) {
+        (None, true) => return Ok(Bytes::new()),
+        (first, true) if body.announced() == Some(0) => {
+            let first = first.unwrap_or_default();
+            next(&mut body, idle).await?; // the end, so that the connection is free again
+            return Ok(first);
+        }
+        (first, _) => first,
+    };
+    let announced = usize::try_from(body.announced().unwrap_or(0)).unwrap_or(0);
+    let mut whole = Vec::with_capacity(chunk.as_ref().map_or(0, Bytes::len) + announced);
+    while let Some(bytes) = chunk {
+        decompressor.push(&bytes, &mut whole)?;
+        if whole.len() > limit {
+            return Err(Fault::TooLarge);
+        }
+        chunk = next(&mut body, idle).await?;
+    }
+    decompressor.finish(&mut whole)?;
+    if whole.len() > limit { Err(Fault::TooLarge) } else { Ok(Bytes::from(whole)) }
+}
+
+async fn next(body: &mut UpstreamBody, idle: Duration) -> Result<Option<Bytes>, Fault> {
+    match timeout(idle, poll_fn(|cx| body.poll_data(cx))).await {
+        Err(_) => Err(Fault::IdleTimeout),
+        Ok(None) => Ok(None),
+        Ok(Some(bytes)) => bytes.map(Some),
+    }
+}

@@ -1,0 +1,148 @@
+//! gzip, deflate, br and zstd, pushed in as the bytes arrive, each within a bound on what may come out.
+//!
+//! Pure Rust decoders on purpose: these bytes are from outside. What a decoder may hold is bounded
+//! too: output is taken from it in small pieces, and the push stops at the first byte beyond the cap.
+
+use std::io::{self, Write};
+
+use brotli_decompressor::DecompressorWriter;
+use flate2::write::{MultiGzDecoder, ZlibDecoder};
+use http::HeaderValue;
+
+use super::zstd::Zstd;
+use crate::respond::Fault;
+
+/// What we tell providers that we can read.
+pub(crate) const ACCEPTED: HeaderValue = HeaderValue::from_static("gzip, br, zstd");
+
+/// Size of the pieces that the brotli decoder hands out.
+const PIECE_BYTES: usize = 8 * 1024;
+
+/// Undoes a `content-encoding`.
+pub(crate) struct Decompressor {
+    coding: Coding,
+    cap: usize,
+}
+
+enum Coding {
+    Identity,
+    Gzip(Box<MultiGzDecoder<Bounded>>),
+    Deflate(Box<ZlibDecoder<Bounded>>),
+    Brotli(Box<DecompressorWriter<Bounded>>),
+    Zstd(Box<Zstd>),
+}
+
+impl Decompressor {
+    /// For the values of a `content-encoding` header. `cap` bounds what one `push` may add.
+    pub(crate) fn for_headers<'h>(
+        values: impl IntoIterator<Item = &'h HeaderValue>,
+        cap: usize,
+    ) -> Result<Decompressor, Fault> {
+        let mut coding = Coding::Identity;
+        for value in values {
+            let names = value.to_str().map_err(|_| Fault::UnknownEncoding)?;
+            for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+                if name.eq_ignore_ascii_case("identity") {
+                    continue;
+                }
+                // Two codings on top of each other are legal and never seen; one is enough to defend.
+                if !matches!(coding, Coding::Identity) {
+                    return Err(Fault::UnknownEncoding);
+                }
+                coding = Coding::named(name, cap)?;
+            }
+        }
+        Ok(Decompressor { coding, cap })
+    }
+
+    /// Whether bytes come out as they go in.
+    pub(crate) fn is_identity(&self) -> bool {
+        matches!(self.coding, Coding::Identity)
+    }
+
+    /// Appends to `out` what `bytes` decompress to. `Fault::TooLarge` beyond the cap, `Fault::Cut` for bytes that are none.
+    pub(crate) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+        let cap = self.cap;
+        match &mut self.coding {
+            Coding::Identity => {
+                out.extend_from_slice(bytes);
+                Ok(())
+            }
+            Coding::Gzip(decoder) => through(decoder.as_mut(), |decoder| decoder.get_mut(), bytes, out, cap),
+            Coding::Deflate(decoder) => {
+                through(decoder.as_mut(), |decoder| decoder.get_mut(), bytes, out, cap)
+            }
+            Coding::Brotli(decoder) => {
+                through(decoder.as_mut(), |decoder| decoder.get_mut(), bytes, out, cap)
+            }
+            Coding::Zstd(decoder) => decoder.push(bytes, out, cap),
+        }
+    }
+
+    /// Appends what is left. `Fault::Cut` if the compressed data are not complete.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let done = match &mut self.coding {
+            Coding::Identity => Ok(()),
+            Coding::Gzip(decoder) => decoder.try_finish().map(|()| out.append(&mut decoder.get_mut().bytes)),
+            Coding::Deflate(decoder) => {
+                decoder.try_finish().map(|()| out.append(&mut decoder.get_mut().bytes))
+            }
+            Coding::Brotli(decoder) => decoder.close().map(|()| out.append(&mut decoder.get_mut().bytes)),
+            Coding::Zstd(decoder) => return decoder.finish(out, self.cap),
+        };
+        done.map_err(|_| Fault::Cut)
+    }
+}
+
+impl Coding {
+    fn named(name: &str, cap: usize) -> Result<Coding, Fault> {
+        let sink = Bounded { bytes: Vec::new(), left: cap };
+        match name.to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => Ok(Coding::Gzip(Box::new(MultiGzDecoder::new(sink)))),
+            "deflate" => Ok(Coding::Deflate(Box::new(ZlibDecoder::new(sink)))),
+            "br" => Ok(Coding::Brotli(Box::new(DecompressorWriter::new(sink, PIECE_BYTES)))),
+            "zstd" => Ok(Coding::Zstd(Box::default())),
+            _ => Err(Fault::UnknownEncoding),
+        }
+    }
+}
+
+fn through<W: Write>(
+    decoder: &mut W,
+    sink: fn(&mut W) -> &mut Bounded,
+    bytes: &[u8],
+    out: &mut Vec<u8>,
+    cap: usize,
+) -> Result<(), Fault> {
+    sink(decoder).left = cap;
+    let result = decoder.write_all(bytes).and_then(|()| decoder.flush());
+    let sink = sink(decoder);
+    out.append(&mut sink.bytes);
+    match result {
+        Ok(()) => Ok(()),
+        Err(_) if sink.left == 0 => Err(Fault::TooLarge),
+        Err(_) => Err(Fault::Cut),
+    }
+}
+
+/// Takes a number of bytes and then no more.
+struct Bounded {
+    bytes: Vec<u8>,
+    left: usize,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() > self.left {
+            self.left = 0;
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.left -= bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,14 @@
+//! Bodies: reading them within bounds, decompressing them, relaying streams.
+
+mod answer;
+mod collect;
+mod decompress;
+mod read;
+mod relay;
+mod zstd;
+
+pub(crate) use answer::Answer;
+pub(crate) use collect::collect;
+pub(crate) use decompress::{ACCEPTED, Decompressor};
+pub(crate) use read::{check_media_type, is_json, read};
+pub(crate) use relay::Relay;

@@ -1,0 +1,135 @@
+//! The client's body: its type, its size, its time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::Decompressor;
+use crate::respond::Fault;
+
+/// How long the rest of a refused body is thrown away, so that the client gets to read the refusal:
+/// closing a connection with unread bytes resets it, and the answer is lost.
+const DISCARD: Duration = Duration::from_secs(2);
+
+/// JSON, or unsaid.
+pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), Fault> {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    if is_json(value.as_bytes()) { Ok(()) } else { Err(Fault::MediaType) }
+}
+
+/// `application/json` or `application/*+json`, whatever its parameters.
+pub(crate) fn is_json(content_type: &[u8]) -> bool {
+    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let Some((kind, name)) = std::str::from_utf8(essence).ok().and_then(|essence| essence.split_once('/'))
+    else {
+        return false;
+    };
+    let suffix = name.rsplit_once('+').map_or(name, |(_, suffix)| suffix);
+    kind.eq_ignore_ascii_case("application") && suffix.eq_ignore_ascii_case("json")
+}
+
+/// Reads a body of at most `limit` bytes, `idle` apart. A compressed one is decompressed within the same limit.
+///
+/// # Cancel safety
+/// Dropping the future closes the client's connection after the next answer.
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    mut body: Incoming,
+    limit: usize,
+    idle: Duration,
+) -> Result<Bytes, Fault> {
+    let mut decompressor = Decompressor::for_headers(headers.get_all(CONTENT_ENCODING), limit)
+        .map_err(|_| Fault::ContentEncoding)?;
+    if body.size_hint().lower() > limit as u64 {
+        // Who asked first may be refused without a word; everybody else is already sending.
+        if !headers.contains_key(EXPECT) {
+            discard(body, limit).await;
+        }
+        return Err(Fault::BodyTooLarge(limit));
+    }
+    let first = next(&mut body, idle).await?;
+    if decompressor.is_identity() && body.is_end_stream() {
+        return if first.len() > limit { Err(Fault::BodyTooLarge(limit)) } else { Ok(first) };
+    }
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(0);
+    let mut whole = Vec::with_capacity(first.len() + announced);
+    let mut bytes = first;
+    loop {
+        decompressor.push(&bytes, &mut whole).map_err(|fault| refused(&fault, limit))?;
+        if whole.len() > limit {
+            discard(body, limit).await;
+            return Err(Fault::BodyTooLarge(limit));
+        }
+        if body.is_end_stream() {
+            break;
+        }
+        bytes = next(&mut body, idle).await?;
+        if bytes.is_empty() {
+            break;
+        }
+    }
+    decompressor.finish(&mut whole).map_err(|fault| refused(&fault, limit))?;
+    Ok(Bytes::from(whole))
+}
+
+fn refused(fault: &Fault, limit: usize) -> Fault {
+    if matches!(fault, Fault::TooLarge) { Fault::BodyTooLarge(limit) } else { Fault::BodyBroken }
+}
+
+/// The next bytes; none at the end.
+async fn next(body: &mut Incoming, idle: Duration) -> Result<Bytes, Fault> {
+    loop {
+        match timeout(idle, body.frame()).await {
+            Err(_) => return Err(Fault::BodyTimeout),
+            Ok(None) => return Ok(Bytes::new()),
+            Ok(Some(Err(_))) => return Err(Fault::BodyBroken),
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) if !data.is_empty() => return Ok(data),
+                _ => {}
+            },
+        }
+    }
+}
+
+async fn discard(mut body: Incoming, limit: usize) {
+    let deadline = Instant::now() + DISCARD;
+    let mut left = limit;
+    while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_json;
+
+    #[test]
+    fn json_types() {
+        for value in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/problem+json",
+            " application/json ",
+        ] {
+            assert!(is_json(value.as_bytes()), "{value}");
+        }
+        for value in [
+            "",
+            "json",
+            "text/json",
+            "text/plain",
+            "application/jsonx",
+            "application/x-ndjson",
+            "application/json-seq",
+        ] {
+            assert!(!is_json(value.as_bytes()), "{value}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `check`: specs, or the config.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write, stdout};
+use std::path::{Path, PathBuf};
+
+use interlingua_engine::{Library, Source, SpecErrors};
+use serde_json::{Value, json};
+
+use super::{Exit, error, json_lines, line};
+use crate::config::{Config, process_environment};
+use crate::gateway::Gateway;
+use crate::library;
+
+/// Checks spec files. They may extend built-in specs, and replace them if they have the same file name.
+pub(super) fn specs(files: &[PathBuf], json: bool, out: &mut dyn Write) -> Result<Exit, String> {
+    let mut own: Vec<Source> = Vec::new();
+    for file in files {
+        own.extend(library::from_disk(file).map_err(error)?);
+    }
+    let count = own.len();
+    let replaced: HashSet<OsString> = own.iter().filter_map(|source| stem(&source.path)).collect();
+    let others =
+        library::built_in().filter(|source| !stem(&source.path).is_some_and(|stem| replaced.contains(&stem)));
+    let sources: Vec<Source> = others.chain(own).collect();
+    match Library::load(sources) {
+        Ok(_) if json => json_lines(out, &json!({ "checked": count, "errors": [] })).map(|()| Exit::Fine),
+        Ok(_) => line(out, format!("{count} checked, no mistakes")).map(|()| Exit::Fine),
+        Err(errors) if json => {
+            json_lines(out, &json!({ "checked": count, "errors": list(&errors) })).map(|()| Exit::Found)
+        }
+        Err(errors) => line(out, errors.render(stdout().is_terminal()).trim_end()).map(|()| Exit::Found),
+    }
+}
+
+/// Checks the config and every spec that it uses.
+pub(super) fn config(config: &Config, json: bool, out: &mut dyn Write) -> Result<Exit, String> {
+    let built = Gateway::library(config)
+        .and_then(|library| Gateway::build(config, &library, &process_environment, &[]));
+    match built {
+        Ok(_) if json => {
+            json_lines(out, &json!({ "config": config.path, "errors": [] })).map(|()| Exit::Fine)
+        }
+        Ok(gateway) => {
+            let name = if config.path.is_empty() { "no config file" } else { &config.path };
+            line(
+                out,
+                format!(
+                    "{name}: no mistakes, {} providers, {} aliases",
+                    gateway.providers.len(),
+                    gateway.aliases.len()
+                ),
+            )?;
+            Ok(Exit::Fine)
+        }
+        Err(errors) if json => {
+            let lines: Vec<String> = errors.lines().collect();
+            json_lines(out, &json!({ "config": config.path, "errors": lines })).map(|()| Exit::Found)
+        }
+        Err(errors) => line(out, errors).map(|()| Exit::Found),
+    }
+}
+
+fn stem(path: &str) -> Option<OsString> {
+    Path::new(path).file_stem().map(OsString::from)
+}
+
+fn list(errors: &SpecErrors) -> Vec<Value> {
+    let one = |error: &interlingua_engine::SpecError| {
+        json!({
+            "code": error.code().to_string(),
+            "file": error.file(),
+            "line": error.position().map(|at| at.line),
+            "column": error.position().map(|at| at.column),
+            "pointer": error.pointer(),
+            "message": error.message(),
+            "help": error.help(),
+        })
+    };
+    errors.iter().map(one).collect()
+}

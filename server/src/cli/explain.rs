@@ -1,0 +1,57 @@
+//! `explain`: what becomes of each field of a request, known from the compiled spec alone.
+
+use std::io::Write;
+
+use interlingua_engine::{Spec, Support};
+use serde_json::{Map, Value, json};
+
+use super::translate::{STANDARD, placeholders};
+use super::{Exit, error, json_lines, line, shown};
+use crate::config::{Config, suggest};
+use crate::gateway::Gateway;
+
+/// Prints, for each operation of `to`, which fields are refused, ignored or reported as lost.
+pub(super) fn run(
+    config: &Config,
+    from: &str,
+    to: &str,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<Exit, String> {
+    if from != STANDARD {
+        return Err(error(format!("clients speak the format `{STANDARD}` only, so far, not `{from}`")));
+    }
+    let library = Gateway::library(config).map_err(shown)?;
+    let Some(spec) = library.spec(to) else {
+        let known: Vec<&str> = library.specs().map(Spec::name).collect();
+        return Err(error(format!(
+            "there is no spec `{to}`\n  help: {}",
+            suggest(to, known).unwrap_or_default()
+        )));
+    };
+    let program = spec.compile(&placeholders(spec)).map_err(shown)?;
+    if json {
+        let all: Map<String, Value> = program
+            .operations()
+            .map(|operation| (operation.name().to_owned(), json!(operation.support())))
+            .collect();
+        json_lines(out, &json!({ "from": from, "to": to, "operations": all }))?;
+        return Ok(Exit::Fine);
+    }
+    for operation in program.operations() {
+        let stream = if operation.can_stream() { "" } else { " (no streams)" };
+        line(out, format!("{from} -> {to}, {}{stream}", operation.name()))?;
+        let Support { carried, rejected, ignored, reported } = operation.support();
+        for (what, fields) in [
+            ("carried", carried),
+            ("answered with 400", rejected),
+            ("left out, the answer means the same", ignored),
+            ("left out and reported", reported),
+        ] {
+            if !fields.is_empty() {
+                line(out, format!("  {what}: {}", fields.join(", ")))?;
+            }
+        }
+    }
+    Ok(Exit::Fine)
+}

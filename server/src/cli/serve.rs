@@ -1,0 +1,114 @@
+//! `serve` and `simulate`: a runtime, a listener, signals.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use interlingua_engine::Library;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tracing_subscriber::EnvFilter;
+
+use super::{Exit, error, shown};
+use crate::config::{Config, Format, Level, LogSection, process_environment};
+use crate::gateway::{DEMO, Gateway};
+use crate::shutdown::{Shutdown, Trigger, on_signals, shutdown};
+use crate::{listener, simulator};
+
+/// Serves until a signal.
+pub(super) fn run(config: &Config) -> Result<Exit, String> {
+    log(&config.file.log);
+    let library = Gateway::library(config).map_err(shown)?;
+    let (trigger, shutdown) = shutdown();
+    runtime()?.block_on(until_signal(&trigger, serve(config, &library, shutdown)))
+}
+
+/// Plays one provider until a signal.
+pub(super) fn simulate(config: &Config, spec: &str, addr: SocketAddr) -> Result<Exit, String> {
+    log(&config.file.log);
+    let library = Gateway::library(config).map_err(shown)?;
+    let (trigger, shutdown) = shutdown();
+    runtime()?.block_on(until_signal(&trigger, async {
+        simulator::serve(&library, spec, addr, &shutdown).await.map_err(error)?;
+        Ok(Exit::Fine)
+    }))
+}
+
+async fn serve(config: &Config, library: &Library, shutdown: Shutdown) -> Result<Exit, String> {
+    // Whoever wrote a config knows whom to ask; everybody else gets somebody to talk to.
+    let demo = if config.path.is_empty() { simulator::start(library, &shutdown).await } else { Vec::new() };
+    let gateway = Gateway::build(config, library, &process_environment, &demo).map_err(shown)?;
+    let cannot = |failure: io::Error| error(format!("cannot listen on `{}`: {failure}", gateway.listen()));
+    let listener = TcpListener::bind(gateway.listen()).await.map_err(cannot)?;
+    let addr = listener.local_addr().map_err(cannot)?;
+    // A closed standard output is no reason not to serve.
+    let _ = io::stdout().lock().write_all(greeting(&gateway, addr).as_bytes());
+    if !addr.ip().is_loopback() {
+        tracing::warn!(%addr, "anybody who reaches this address can spend your providers' credit: no client keys are configured");
+    }
+    listener::run(listener, shutdown, Arc::new(gateway)).await;
+    Ok(Exit::Fine)
+}
+
+/// What is served, and what to type first.
+fn greeting(gateway: &Gateway, addr: SocketAddr) -> String {
+    let mut text = format!("interlingua {} listens on http://{addr}\n", env!("CARGO_PKG_VERSION"));
+    let list = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let _ = writeln!(text, "  providers: {}", list(gateway.providers.keys().map(String::as_str).collect()));
+    if !gateway.aliases.is_empty() {
+        let _ = writeln!(text, "  aliases:   {}", list(gateway.aliases.keys().map(String::as_str).collect()));
+    }
+    if !gateway.demo.is_empty() {
+        let _ = writeln!(text, "  simulator: {}", list(gateway.demo.keys().map(String::as_str).collect()));
+        text.push_str("Try, without any key:\n");
+    }
+    for spec in gateway.demo.keys() {
+        let body = format!(r#"{{"model":"{DEMO}/{spec}","messages":[{{"role":"user","content":"Hello"}}]}}"#);
+        let _ = writeln!(
+            text,
+            "  curl http://{addr}/v1/chat/completions -H 'content-type: application/json' -d '{body}'"
+        );
+    }
+    text
+}
+
+fn runtime() -> Result<Runtime, String> {
+    Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|failure| error(format!("cannot start: {failure}")))
+}
+
+/// Runs `work` with signals wired to `trigger`.
+async fn until_signal(
+    trigger: &Trigger,
+    work: impl Future<Output = Result<Exit, String>>,
+) -> Result<Exit, String> {
+    tokio::select! {
+        done = work => done,
+        failed = on_signals(trigger) => match failed {
+            Ok(()) => Ok(Exit::Fine),
+            Err(failure) => Err(error(format!("cannot wait for signals: {failure}"))),
+        },
+    }
+}
+
+fn log(section: &LogSection) {
+    let level = match section.level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "interlingua=debug,info",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
+    // A second start in one process (tests) keeps the first one's log.
+    let _ = match section.format {
+        Format::Text => builder.with_target(false).try_init(),
+        Format::Json => builder.json().flatten_event(true).try_init(),
+    };
+}

@@ -1,0 +1,361 @@
+//! What the config file says: serde and schemars types, nothing computed, nothing looked up.
+
+use std::fmt;
+
+use indexmap::IndexMap;
+use interlingua_engine::OptionLayer;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::at::At;
+use super::units::{Period, Size};
+
+/// Configuration of the gateway.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "Gateway configuration")]
+pub struct File {
+    /// Address and port to listen on. Default: `127.0.0.1:8080`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(title = "Listen address", example = "127.0.0.1:8080")]
+    pub listen: Option<At<String>>,
+    /// Folders or files with provider specs of your own, beside the built-in ones; a name clash is an error.
+    #[schemars(title = "Own specs", example = ["./providers"])]
+    pub specs: Vec<At<String>>,
+    /// Who serves. Without this section: every built-in provider whose required secrets are in the environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(title = "Providers", example = serde_json::json!({ "main": { "spec": "name-of-a-spec", "api_key": { "env": "API_KEY" } } }))]
+    pub providers: Option<IndexMap<String, At<ProviderSection>>>,
+    /// Aliases: names of your own for models, beside `provider/model`.
+    #[schemars(title = "Model aliases", example = serde_json::json!({ "fast": { "targets": [{ "model": "main/small" }] } }))]
+    pub models: IndexMap<String, At<AliasSection>>,
+    /// The provider that serves model names without a `provider/` in front.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(title = "Provider of bare model names", example = &"main")]
+    pub default_provider: Option<At<String>>,
+    /// Paths of your own that fix operation and model.
+    #[schemars(title = "Routes", example = serde_json::json!([{ "path": "/team-a/chat", "operation": "chat", "model": "fast" }]))]
+    pub routes: Vec<RouteSection>,
+    /// Bounds on what one request, and all of them together, may take.
+    #[schemars(title = "Limits")]
+    pub limits: LimitsSection,
+    /// How long the gateway waits for whom.
+    #[schemars(title = "Timeouts")]
+    pub timeouts: TimeoutsSection,
+    /// The usage record and the log.
+    #[schemars(title = "Logging")]
+    pub log: LogSection,
+    /// Answer 400 instead of dropping a field that the provider cannot express.
+    #[schemars(title = "Strict translation", example = false)]
+    pub strict: bool,
+}
+
+/// One provider: its spec, credentials and coordinates. Words that are not listed here are the spec's own variables.
+#[derive(Default, JsonSchema)]
+#[schemars(title = "Provider", extend("additionalProperties" = true))]
+pub struct ProviderSection {
+    /// The spec's name. Default: the section's own name.
+    #[schemars(title = "Spec", example = "name-of-a-spec")]
+    pub spec: Option<At<String>>,
+    /// Replaces the spec's address: scheme, host, port, path and query.
+    #[schemars(title = "Base URL", with = "Option<Given>", example = "http://127.0.0.1:11434/v1")]
+    pub base_url: Option<At<Value>>,
+    /// Headers sent with every call, beside the spec's own.
+    #[schemars(title = "Extra headers", with = "IndexMap<String, Given>", example = serde_json::json!({ "x-team": "search" }))]
+    pub headers: IndexMap<String, At<Value>>,
+    /// Timeouts of this provider, where they differ from the global ones.
+    #[schemars(title = "Timeouts")]
+    pub timeouts: ProviderTimeouts,
+    /// Facts by model name, tried before the spec's own rules.
+    #[schemars(title = "Model rules", example = serde_json::json!([{ "match": "my-model-*", "set": { "max_output": 8192 } }]))]
+    pub models: Vec<Value>,
+    /// Request options of every call to this provider.
+    #[schemars(title = "Options", example = serde_json::json!({ "default": { "max_tokens": 1024 } }))]
+    pub options: OptionLayer,
+    /// Client headers that are passed on. Credentials and hop-by-hop headers never are.
+    #[schemars(title = "Forwarded client headers", example = ["x-trace-id"])]
+    pub forward: Vec<At<String>>,
+    /// Reserved words that this version does not know yet; each is reported.
+    #[schemars(skip)]
+    pub unavailable: Vec<(&'static str, At<serde::de::IgnoredAny>)>,
+    /// The spec's own config variables.
+    #[schemars(skip)]
+    pub variables: IndexMap<String, At<Value>>,
+}
+
+/// A literal, or where the value stands: in the environment, or in a file.
+///
+/// Describes for the schema what `given.rs` reads.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged, title = "Value or secret")]
+pub enum Given {
+    /// The value itself.
+    Literal(String),
+    /// Name of an environment variable.
+    Env {
+        /// Name of the variable.
+        env: String,
+    },
+    /// Path of a file, relative to the config file; white space at its end is cut off.
+    File {
+        /// Path of the file.
+        file: String,
+    },
+}
+
+/// One alias.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "Model alias")]
+pub struct AliasSection {
+    /// Where requests for this name go; with several, one is drawn by weight for each request.
+    #[schemars(title = "Targets", length(min = 1))]
+    pub targets: Vec<At<TargetSection>>,
+    /// Request options of every target.
+    #[schemars(title = "Options", example = serde_json::json!({ "force": { "temperature": 0 } }))]
+    pub options: OptionLayer,
+    /// As the global `strict`, for this alias.
+    #[schemars(title = "Strict translation", example = true)]
+    pub strict: bool,
+}
+
+/// One target of an alias.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Target")]
+pub struct TargetSection {
+    /// `provider/model`, or a bare model name for `default_provider`.
+    #[schemars(title = "Model", example = "main/small")]
+    pub model: At<String>,
+    /// The model behind a deployment name, for the spec's model rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(title = "Base model", example = "small-2026")]
+    pub base_model: Option<String>,
+    /// Share of the requests, relative to the other targets. Default 1.
+    #[serde(default = "one")]
+    #[schemars(title = "Weight", example = 3)]
+    pub weight: u32,
+    /// Request options of this target.
+    #[serde(default)]
+    #[schemars(title = "Options", example = serde_json::json!({ "cap": { "max_tokens": 4096 } }))]
+    pub options: OptionLayer,
+    /// As the global `strict`, for this target.
+    #[serde(default)]
+    #[schemars(title = "Strict translation", example = true)]
+    pub strict: bool,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// A path of its own.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Route")]
+pub struct RouteSection {
+    /// The path, exactly.
+    #[schemars(title = "Path", example = "/team-a/chat")]
+    pub path: At<String>,
+    /// The operation it serves: `chat`, `completions` or `embeddings`.
+    #[schemars(title = "Operation", example = &"chat")]
+    pub operation: At<String>,
+    /// The model, so that the body needs none (and cannot choose another).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(title = "Model", example = &"fast")]
+    pub model: Option<At<String>>,
+}
+
+/// Bounds.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "Limits")]
+pub struct LimitsSection {
+    /// Request line and headers of a client; more is a 431.
+    #[schemars(title = "Head size", example = "16KiB")]
+    pub head_bytes: Size,
+    /// Body of a request; more is a 413.
+    #[schemars(title = "Body size", example = "32MiB")]
+    pub body_bytes: Size,
+    /// Body of a provider's whole answer, decompressed; more is a 502.
+    #[schemars(title = "Answer size", example = "64MiB")]
+    pub response_bytes: Size,
+    /// One event of a provider's stream; more ends the stream with an error.
+    #[schemars(title = "Event size", example = "1MiB")]
+    pub event_bytes: Size,
+    /// Nesting of a JSON body; more is a 400.
+    #[schemars(title = "JSON depth", example = 128, range(min = 8, max = 1024))]
+    pub depth: usize,
+    /// Requests at one time; more are answered 503.
+    #[schemars(title = "Requests in flight", example = 2000, range(min = 1))]
+    pub in_flight: usize,
+    /// Client connections at one time; more wait to be accepted.
+    #[schemars(title = "Connections", example = 10000, range(min = 1))]
+    pub connections: usize,
+}
+
+/// Default of `limits.head_bytes`.
+pub const HEAD_BYTES: Size = Size::kib(16);
+/// Default of `limits.body_bytes`.
+pub const BODY_BYTES: Size = Size::mib(32);
+/// Default of `limits.response_bytes`.
+pub const RESPONSE_BYTES: Size = Size::mib(64);
+/// Default of `limits.event_bytes`.
+pub const EVENT_BYTES: Size = Size::mib(1);
+/// Default of `limits.depth`.
+pub const DEPTH: usize = 128;
+/// Default of `limits.in_flight`.
+pub const IN_FLIGHT: usize = 2_000;
+/// Default of `limits.connections`.
+pub const CONNECTIONS: usize = 10_000;
+
+impl Default for LimitsSection {
+    fn default() -> Self {
+        LimitsSection {
+            head_bytes: HEAD_BYTES,
+            body_bytes: BODY_BYTES,
+            response_bytes: RESPONSE_BYTES,
+            event_bytes: EVENT_BYTES,
+            depth: DEPTH,
+            in_flight: IN_FLIGHT,
+            connections: CONNECTIONS,
+        }
+    }
+}
+
+/// Time limits.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "Timeouts")]
+pub struct TimeoutsSection {
+    /// Until a provider's connection stands, TLS included.
+    #[schemars(title = "Connect", example = "2s")]
+    pub connect: Period,
+    /// Until the head of a whole answer.
+    #[schemars(title = "First byte", example = "600s")]
+    pub first_byte: Period,
+    /// Until the head of a stream.
+    #[schemars(title = "First byte of a stream", example = "120s")]
+    pub first_byte_stream: Period,
+    /// Between two reads of a provider's answer; any byte counts as life.
+    #[schemars(title = "Idle", example = "60s")]
+    pub idle: Period,
+    /// For a client to send the head of its next request; also how long an idle connection is kept.
+    #[schemars(title = "Client head", example = "10s")]
+    pub client_head: Period,
+    /// Between two reads of a client's body.
+    #[schemars(title = "Client body", example = "30s")]
+    pub client_body: Period,
+    /// For live requests to end after the first signal.
+    #[schemars(title = "Grace", example = "30s")]
+    pub grace: Period,
+}
+
+/// Default of `timeouts.connect`.
+pub const CONNECT: Period = Period::seconds(2);
+/// Default of `timeouts.first_byte`.
+pub const FIRST_BYTE: Period = Period::seconds(600);
+/// Default of `timeouts.first_byte_stream`.
+pub const FIRST_BYTE_STREAM: Period = Period::seconds(120);
+/// Default of `timeouts.idle`.
+pub const IDLE: Period = Period::seconds(60);
+/// Default of `timeouts.client_head`.
+pub const CLIENT_HEAD: Period = Period::seconds(10);
+/// Default of `timeouts.client_body`.
+pub const CLIENT_BODY: Period = Period::seconds(30);
+/// Default of `timeouts.grace`.
+pub const GRACE: Period = Period::seconds(30);
+
+impl Default for TimeoutsSection {
+    fn default() -> Self {
+        TimeoutsSection {
+            connect: CONNECT,
+            first_byte: FIRST_BYTE,
+            first_byte_stream: FIRST_BYTE_STREAM,
+            idle: IDLE,
+            client_head: CLIENT_HEAD,
+            client_body: CLIENT_BODY,
+            grace: GRACE,
+        }
+    }
+}
+
+/// Time limits of one provider.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "Provider timeouts")]
+pub struct ProviderTimeouts {
+    /// As the global `connect`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(title = "Connect", example = "2s")]
+    pub connect: Option<Period>,
+    /// As the global `first_byte`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(title = "First byte", example = "300s")]
+    pub first_byte: Option<Period>,
+    /// As the global `first_byte_stream`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(title = "First byte of a stream", example = "60s")]
+    pub first_byte_stream: Option<Period>,
+    /// As the global `idle`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(title = "Idle", example = "60s")]
+    pub idle: Option<Period>,
+}
+
+/// Record and log.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "Logging")]
+pub struct LogSection {
+    /// File that gets one JSON line for each request, relative to the config file. Default: no record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(title = "Usage record", example = "usage.jsonl")]
+    pub usage: Option<String>,
+    /// Put the translated request and the answer into the usage record. They hold people's prompts.
+    #[schemars(title = "Payloads", example = false)]
+    pub payloads: bool,
+    /// How much the log says on standard error.
+    #[schemars(title = "Level", example = &"info")]
+    pub level: Level,
+    /// Shape of a log line.
+    #[schemars(title = "Format", example = &"text")]
+    pub format: Format,
+}
+
+/// How much the log says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Only what broke.
+    Error,
+    /// And what may break.
+    Warn,
+    /// And one line for each request.
+    #[default]
+    Info,
+    /// And what the gateway decided.
+    Debug,
+}
+
+/// Shape of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines.
+    Json,
+}
+
+impl fmt::Debug for ProviderSection {
+    /// Names only: values may be credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderSection")
+            .field("spec", &self.spec.as_deref())
+            .field("variables", &self.variables.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

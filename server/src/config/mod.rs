@@ -1,0 +1,82 @@
+//! The config file: what it says (`file`), where values come from (`given`), and its mistakes (`error`).
+//! Turning it into what the server runs on is `gateway`'s work.
+
+mod at;
+mod error;
+mod file;
+mod given;
+mod provider;
+mod units;
+
+use std::path::{Path, PathBuf};
+
+pub use at::At;
+pub use error::ConfigErrors;
+pub(crate) use error::{Mistakes, suggest};
+pub use file::{
+    AliasSection, BODY_BYTES, CLIENT_BODY, CLIENT_HEAD, CONNECT, CONNECTIONS, DEPTH, EVENT_BYTES, FIRST_BYTE,
+    FIRST_BYTE_STREAM, File, Format, GRACE, Given, HEAD_BYTES, IDLE, IN_FLIGHT, Level, LimitsSection,
+    LogSection, ProviderSection, ProviderTimeouts, RESPONSE_BYTES, RouteSection, TargetSection,
+    TimeoutsSection,
+};
+pub use given::{Environment, process_environment};
+pub(crate) use given::{from_environment, kind_name, setting, text};
+pub use provider::RESERVED;
+pub use units::{Period, Size};
+
+/// The file that is read when none is named.
+pub const DEFAULT_FILE: &str = "interlingua.yaml";
+
+/// A config file, read but not yet checked against the specs.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// Path as it is shown in messages; empty if there is no file.
+    pub path: String,
+    /// Folder that relative paths in the file start from.
+    pub dir: PathBuf,
+    /// What it says.
+    pub file: File,
+}
+
+impl Config {
+    /// Reads `path`, or `./interlingua.yaml` if it is there, or else nothing at all.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is no YAML, or has an unknown key or a value of the wrong shape.
+    pub fn load(path: Option<&Path>) -> Result<Config, ConfigErrors> {
+        let default = Path::new(DEFAULT_FILE);
+        let path = match path {
+            Some(path) => path,
+            None if default.is_file() => default,
+            None => return Ok(Config::default()),
+        };
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigErrors::general(format!("cannot read config file `{shown}`: {error}")))?;
+        let dir = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        Ok(Config { file: parse(&shown, &text)?, path: shown, dir })
+    }
+
+    /// Reads a config from its text; `dir` is where relative paths start from.
+    ///
+    /// # Errors
+    /// As `load`, without those of the file itself.
+    pub fn from_text(path: &str, text: &str, dir: &Path) -> Result<Config, ConfigErrors> {
+        Ok(Config { path: path.to_owned(), dir: dir.to_path_buf(), file: parse(path, text)? })
+    }
+}
+
+fn parse(path: &str, text: &str) -> Result<File, ConfigErrors> {
+    // A file of comments only is an empty mapping, not a null.
+    let empty = text.lines().all(|line| matches!(line.trim_start().bytes().next(), None | Some(b'#')));
+    if empty {
+        return Ok(File::default());
+    }
+    let options = serde_yaml::options! { strict_booleans: true, with_snippet: false };
+    serde_yaml::from_str_with_options(text, options).map_err(|error| ConfigErrors::yaml(path, &error))
+}
+
+/// JSON Schema of the config file, as published in `schema/config.schema.json`.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(File)
+}

@@ -1,0 +1,54 @@
+//! One client connection: HTTP/1.1, its time limits, and its orderly end.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::gateway::Gateway;
+use crate::handler;
+use crate::shutdown::Shutdown;
+
+/// Bytes that are read ahead at least, however small heads must be: bodies come the same way.
+const MIN_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Most headers of a request; more is a 431 by hyper.
+const MAX_HEADERS: usize = 128;
+
+/// Serves one client until it goes, misbehaves, or the gateway ends. `_permit` is its place among the connections.
+pub(crate) async fn serve(
+    stream: TcpStream,
+    gateway: Arc<Gateway>,
+    mut shutdown: Shutdown,
+    _permit: OwnedSemaphorePermit,
+) {
+    // Answers are whole writes: waiting for more bytes only delays them.
+    if stream.set_nodelay(true).is_err() {
+        return; // gone already
+    }
+    let service = service_fn(|request| {
+        let gateway = Arc::clone(&gateway);
+        async move { Ok::<_, Infallible>(handler::handle(&gateway, request).await) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(gateway.timeouts.client_head.0)
+        .max_buf_size(gateway.limits.head_bytes.bytes().max(MIN_BUFFER_BYTES))
+        .max_headers(MAX_HEADERS);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.draining() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "client connection ended");
+    }
+}

@@ -1,0 +1,260 @@
+//! Config and specs -> gateway. Collects every mistake before giving up.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
+
+use indexmap::IndexMap;
+use interlingua_engine::{Library, Options};
+use tokio::sync::Semaphore;
+
+use super::provider::{self, Provider};
+use super::{Alias, AliasTarget, DEMO, Gateway, Ids};
+use crate::config::{
+    AliasSection, At, Config, ConfigErrors, Environment, Mistakes, ProviderSection, TargetSection, suggest,
+};
+use crate::library;
+use crate::router::{self, OperationRoute};
+use crate::telemetry::Recorder;
+use crate::upstream::TlsOnce;
+
+/// Where the gateway listens unless told otherwise: this machine only, as no keys are asked for yet.
+const LISTEN: &str = "127.0.0.1:8080";
+
+/// What every section is read against.
+#[derive(Clone, Copy)]
+pub(crate) struct Site<'s> {
+    pub(crate) config: &'s Config,
+    pub(crate) env: &'s Environment,
+    pub(crate) tls: &'s TlsOnce,
+}
+
+impl Site<'_> {
+    pub(crate) fn dir(&self) -> &Path {
+        &self.config.dir
+    }
+}
+
+type Providers = IndexMap<String, Arc<Provider>>;
+
+impl Gateway {
+    /// Loads the specs that the config asks for.
+    ///
+    /// # Errors
+    /// Unreadable files, and every mistake of every spec.
+    pub fn library(config: &Config) -> Result<Library, ConfigErrors> {
+        let mut mistakes = Mistakes::of(&config.path);
+        let sources = library::sources(config, &mut mistakes);
+        match Library::load(sources) {
+            Ok(library) => mistakes.finish().map(|()| library),
+            Err(errors) => {
+                mistakes.add_spec_errors("", &errors);
+                mistakes.finish()?;
+                Err(ConfigErrors::general("the specs cannot be loaded"))
+            }
+        }
+    }
+
+    /// Compiles config and specs; `demo` says where the simulator plays which spec.
+    ///
+    /// # Errors
+    /// Every mistake of the config, with its position.
+    pub fn build(
+        config: &Config,
+        library: &Library,
+        env: &Environment,
+        demo: &[(String, SocketAddr)],
+    ) -> Result<Gateway, ConfigErrors> {
+        let mut mistakes = Mistakes::of(&config.path);
+        let tls = TlsOnce::default();
+        let site = Site { config, env, tls: &tls };
+        let file = &config.file;
+        let providers = providers(library, &site, &mut mistakes);
+        let demo = simulated(library, demo, &site, &mut mistakes);
+        let default_provider =
+            file.default_provider.as_ref().and_then(|name| named(&providers, name, name, &mut mistakes));
+        let aliases = aliases(&file.models, &providers, default_provider.as_ref(), &mut mistakes);
+        let paths = paths(config, &mut mistakes);
+        let recorder = Recorder::open(&file.log, &config.dir).unwrap_or_else(|message| {
+            mistakes.add_general(message);
+            Recorder::off()
+        });
+        mistakes.finish()?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Ok(Gateway {
+            listen: file.listen.as_ref().map_or(LISTEN, |listen| listen.as_str()).to_owned(),
+            providers,
+            demo,
+            aliases,
+            default_provider,
+            paths,
+            limits: file.limits.clone(),
+            timeouts: file.timeouts.clone(),
+            engine_limits: interlingua_engine::Limits { depth: file.limits.depth },
+            strict: file.strict,
+            recorder,
+            ids: Ids::new(),
+            started: now.map_or(0, |now| now.as_secs()),
+            in_flight: Arc::new(Semaphore::new(file.limits.in_flight.min(Semaphore::MAX_PERMITS))),
+            draining: AtomicBool::new(false),
+        })
+    }
+}
+
+fn providers(library: &Library, site: &Site<'_>, mistakes: &mut Mistakes) -> Providers {
+    let Some(sections) = &site.config.file.providers else {
+        let found = library.specs().filter_map(|spec| provider::from_environment_alone(spec, site, mistakes));
+        return found.map(|provider| (provider.name.clone(), provider)).collect();
+    };
+    let mut providers = Providers::new();
+    for (name, section) in sections {
+        if let Some(provider) = provider_of(name, section, library, site, mistakes) {
+            providers.insert(name.clone(), provider);
+        }
+    }
+    providers
+}
+
+fn provider_of(
+    name: &str,
+    section: &At<ProviderSection>,
+    library: &Library,
+    site: &Site<'_>,
+    mistakes: &mut Mistakes,
+) -> Option<Arc<Provider>> {
+    if name.is_empty() || name.contains('/') || name == DEMO {
+        mistakes.add(section, format!("`{name}` cannot be a provider's name"));
+        return None;
+    }
+    let wanted = section.spec.as_ref().map_or(name, |spec| spec.as_str());
+    let Some(spec) = library.spec(wanted) else {
+        let known: Vec<&str> = library.specs().map(interlingua_engine::Spec::name).collect();
+        let message = format!("there is no spec `{wanted}` for provider `{name}`");
+        match &section.spec {
+            Some(at) => mistakes.add_with_help(at, message, suggest(wanted, known)),
+            None => mistakes.add_with_help(section, message, suggest(wanted, known)),
+        }
+        return None;
+    };
+    provider::build(name, section, spec, site, mistakes)
+}
+
+fn simulated(
+    library: &Library,
+    demo: &[(String, SocketAddr)],
+    site: &Site<'_>,
+    mistakes: &mut Mistakes,
+) -> Providers {
+    let mut providers = Providers::new();
+    for (name, addr) in demo {
+        let provider = library.spec(name).and_then(|spec| provider::simulated(spec, *addr, site, mistakes));
+        if let Some(provider) = provider {
+            providers.insert(name.clone(), provider);
+        }
+    }
+    providers
+}
+
+fn named<T>(providers: &Providers, name: &str, at: &At<T>, mistakes: &mut Mistakes) -> Option<Arc<Provider>> {
+    let found = providers.get(name);
+    if found.is_none() {
+        let known: Vec<&str> = providers.keys().map(String::as_str).collect();
+        mistakes.add_with_help(at, format!("there is no provider `{name}`"), suggest(name, known));
+    }
+    found.cloned()
+}
+
+fn aliases(
+    sections: &IndexMap<String, At<AliasSection>>,
+    providers: &Providers,
+    default: Option<&Arc<Provider>>,
+    mistakes: &mut Mistakes,
+) -> IndexMap<String, Alias> {
+    let mut aliases = IndexMap::new();
+    for (name, section) in sections {
+        if name.is_empty() {
+            mistakes.add(section, "an alias needs a name");
+        }
+        let targets: Vec<AliasTarget> = section
+            .targets
+            .iter()
+            .filter_map(|target| target_of(target, section, providers, default, mistakes))
+            .collect();
+        let weight = targets.iter().map(|target| u64::from(target.weight)).sum();
+        if section.targets.is_empty() || (weight == 0 && targets.len() == section.targets.len()) {
+            mistakes.add(section, format!("alias `{name}` needs at least one target with a weight above 0"));
+        }
+        aliases.insert(name.clone(), Alias { targets, weight });
+    }
+    aliases
+}
+
+fn target_of(
+    target: &At<TargetSection>,
+    alias: &AliasSection,
+    providers: &Providers,
+    default: Option<&Arc<Provider>>,
+    mistakes: &mut Mistakes,
+) -> Option<AliasTarget> {
+    let (provider, model) = if let Some((name, model)) = target.model.split_once('/') {
+        (named(providers, name, &target.model, mistakes)?, model)
+    } else if let Some(provider) = default {
+        (Arc::clone(provider), target.model.as_str())
+    } else {
+        mistakes.add(&target.model, "write `provider/model`, or set `default_provider`");
+        return None;
+    };
+    if let Err(message) = super::names::check(model) {
+        mistakes.add(&target.model, message);
+        return None;
+    }
+    let layers = [target.options.clone(), alias.options.clone(), provider.layer.clone()];
+    match Options::compile(&layers) {
+        Err(message) => {
+            mistakes.add(target, format!("options: {message}"));
+            None
+        }
+        Ok(options) => Some(AliasTarget {
+            model: model.to_owned(),
+            base_model: target.base_model.clone(),
+            options,
+            strict: target.strict || alias.strict,
+            weight: target.weight,
+            provider,
+        }),
+    }
+}
+
+fn paths(config: &Config, mistakes: &mut Mistakes) -> HashMap<String, OperationRoute> {
+    let mut paths = router::standard_paths();
+    for route in &config.file.routes {
+        let operation = route.operation.as_str();
+        if !router::OPERATIONS.contains(&operation) {
+            let message = format!("there is no operation `{operation}`");
+            mistakes.add_with_help(&route.operation, message, suggest(operation, router::OPERATIONS));
+        }
+        if !route.path.starts_with('/')
+            || route.path.contains(['?', '#', '{', '*'])
+            || router::is_taken(&route.path)
+        {
+            mistakes.add(
+                &route.path,
+                "a route's path starts with `/`, has no wildcards, and is none of the gateway's own",
+            );
+        }
+        let taken = paths.insert(
+            route.path.value.clone(),
+            OperationRoute {
+                operation: operation.to_owned(),
+                model: route.model.as_ref().map(|model| model.value.clone()),
+            },
+        );
+        if taken.is_some() {
+            mistakes.add(&route.path, "this path is taken twice");
+        }
+    }
+    paths
+}

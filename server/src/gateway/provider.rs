@@ -1,0 +1,314 @@
+//! One configured provider: its compiled program, its address and connections, and what the operator adds.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use indexmap::IndexMap;
+use interlingua_engine::{OptionLayer, Options, Program, Secret, Setting, Settings, Spec};
+
+use crate::config::{
+    At, Mistakes, ProviderSection, ProviderTimeouts, RESERVED, TimeoutsSection, from_environment, setting,
+    suggest, text,
+};
+use crate::gateway::build::Site;
+use crate::upstream::{Address, Upstream};
+
+/// Somebody who serves models.
+pub(crate) struct Provider {
+    pub(crate) name: String,
+    pub(crate) program: Program,
+    pub(crate) upstream: Upstream,
+    pub(crate) waits: Waits,
+    /// The operator's own headers for every call.
+    pub(crate) headers: HeaderMap,
+    /// Client headers that are passed on.
+    pub(crate) forward: Vec<HeaderName>,
+    /// Models that the operator names without a wildcard.
+    pub(crate) models: Vec<String>,
+    /// The provider's own options, for names that are no alias.
+    pub(crate) options: Options,
+    /// The same, uncompiled, to be compiled into the aliases that lead here.
+    pub(crate) layer: OptionLayer,
+    /// What must never be seen in an answer or a log.
+    pub(crate) secrets: Vec<Secret>,
+}
+
+/// How long this provider may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waits {
+    pub(crate) connect: Duration,
+    pub(crate) first_byte: Duration,
+    pub(crate) first_byte_stream: Duration,
+    pub(crate) idle: Duration,
+}
+
+impl Waits {
+    fn of(own: &ProviderTimeouts, global: &TimeoutsSection) -> Waits {
+        Waits {
+            connect: own.connect.unwrap_or(global.connect).0,
+            first_byte: own.first_byte.unwrap_or(global.first_byte).0,
+            first_byte_stream: own.first_byte_stream.unwrap_or(global.first_byte_stream).0,
+            idle: own.idle.unwrap_or(global.idle).0,
+        }
+    }
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Headers that belong to one connection or to the gateway itself; nobody may set or forward them.
+const OURS: [HeaderName; 14] = [
+    header::HOST,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::TRANSFER_ENCODING,
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+    header::EXPECT,
+    header::ACCEPT_ENCODING,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// Headers in which clients send credentials: theirs are for us and go no further.
+const CREDENTIALS: [HeaderName; 4] = [
+    header::AUTHORIZATION,
+    header::COOKIE,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+];
+
+/// Compiles a section of the config. None if it has mistakes, which are then in `mistakes`.
+pub(crate) fn build(
+    name: &str,
+    section: &At<ProviderSection>,
+    spec: &Spec,
+    site: &Site<'_>,
+    mistakes: &mut Mistakes,
+) -> Option<Arc<Provider>> {
+    for (word, at) in &section.unavailable {
+        mistakes.add(at, format!("`{word}` is a reserved word that this version cannot serve yet"));
+    }
+    let (settings, mut secrets) = settings(section, spec, site, mistakes);
+    let headers = headers(&section.headers, site, &mut secrets, mistakes);
+    let forward = forward(&section.forward, mistakes);
+    let program = match spec.compile(&settings) {
+        Ok(program) => program,
+        Err(errors) => {
+            mistakes.add_spec_errors(&format!("provider `{name}`: "), &errors);
+            return None;
+        }
+    };
+    let options = match Options::compile(std::slice::from_ref(&section.options)) {
+        Ok(options) => options,
+        Err(message) => {
+            mistakes.add(section, format!("options of provider `{name}`: {message}"));
+            return None;
+        }
+    };
+    let address = address(name, section, &program, site, mistakes)?;
+    let waits = Waits::of(&section.timeouts, &site.config.file.timeouts);
+    let tls = if address.tls { site.tls.get().map(Some) } else { Ok(None) };
+    let tls = tls.inspect_err(|message| mistakes.add(section, message.as_str())).ok()?;
+    Some(Arc::new(Provider {
+        name: name.to_owned(),
+        upstream: Upstream::new(address, tls, waits.connect),
+        program,
+        waits,
+        headers,
+        forward,
+        models: exact_models(&section.models),
+        options,
+        layer: section.options.clone(),
+        secrets,
+    }))
+}
+
+/// A provider with nothing but what the environment says; for starts without a `providers:` section.
+/// None if a required variable is missing there: then the provider is not meant to be served.
+pub(crate) fn from_environment_alone(
+    spec: &Spec,
+    site: &Site<'_>,
+    mistakes: &mut Mistakes,
+) -> Option<Arc<Provider>> {
+    let provided = |name: &Option<String>| name.as_deref().is_some_and(|name| (site.env)(name).is_some());
+    let missing = |variable: &&interlingua_engine::Variable| {
+        variable.required && variable.default.is_none() && !provided(&variable.env)
+    };
+    if spec.variables().iter().any(|variable| missing(&variable)) {
+        return None;
+    }
+    let section = At { value: ProviderSection::default(), line: 0, column: 0 };
+    build(spec.name(), &section, spec, site, mistakes)
+}
+
+/// A provider that the simulator plays at `addr`: secrets are made up, as the simulator takes any.
+pub(crate) fn simulated(
+    spec: &Spec,
+    addr: SocketAddr,
+    site: &Site<'_>,
+    mistakes: &mut Mistakes,
+) -> Option<Arc<Provider>> {
+    let base_url = Some(At { value: format!("http://{addr}").into(), line: 0, column: 0 });
+    let mut section = ProviderSection { base_url, ..ProviderSection::default() };
+    for variable in spec.variables().iter().filter(|variable| variable.required && variable.default.is_none())
+    {
+        let value = variable.allowed.first().cloned().unwrap_or_else(|| "demo".into());
+        section.variables.insert(variable.name.clone(), At { value, line: 0, column: 0 });
+    }
+    // The environment holds real keys and addresses: they stay out of the demonstration.
+    let nothing = |_: &str| None;
+    let site = Site { env: &nothing, ..*site };
+    build(&format!("demo/{}", spec.name()), &At { value: section, line: 0, column: 0 }, spec, &site, mistakes)
+}
+
+fn settings(
+    section: &ProviderSection,
+    spec: &Spec,
+    site: &Site<'_>,
+    mistakes: &mut Mistakes,
+) -> (Settings, Vec<Secret>) {
+    let mut settings = Settings { values: IndexMap::new(), models: section.models.clone() };
+    let mut secrets = Vec::new();
+    for (name, value) in &section.variables {
+        if !spec.variables().iter().any(|variable| variable.name == *name) {
+            let known =
+                RESERVED.into_iter().chain(spec.variables().iter().map(|variable| variable.name.as_str()));
+            let known: Vec<&str> = known.collect();
+            let message = format!("spec `{}` has no variable `{name}`", spec.name());
+            mistakes.add_with_help(value, message, suggest(name, known));
+        }
+    }
+    for variable in spec.variables() {
+        let written = section.variables.get(&variable.name);
+        let found = match written {
+            Some(value) => Some(setting(variable, value, site.dir(), site.env)),
+            None => from_environment(variable, site.env),
+        };
+        match found {
+            None => {}
+            Some(Ok(setting)) => {
+                if let Setting::Secret(secret) = &setting {
+                    secrets.push(secret.clone());
+                }
+                settings.values.insert(variable.name.clone(), setting);
+            }
+            Some(Err(message)) => match written {
+                Some(at) => mistakes.add(at, message),
+                None => mistakes.add_general(message),
+            },
+        }
+    }
+    (settings, secrets)
+}
+
+fn headers(
+    written: &IndexMap<String, At<serde_json::Value>>,
+    site: &Site<'_>,
+    secrets: &mut Vec<Secret>,
+    mistakes: &mut Mistakes,
+) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(written.len());
+    for (name, value) in written {
+        let Some(key) = HeaderName::from_bytes(name.as_bytes()).ok().filter(|key| !OURS.contains(key)) else {
+            mistakes.add(value, format!("`{name}` is not a header that can be set here"));
+            continue;
+        };
+        match text(value, site.dir(), site.env) {
+            Err(message) => mistakes.add(value, message),
+            Ok(text) => match HeaderValue::from_str(&text) {
+                Err(_) => mistakes.add(
+                    value,
+                    format!("the value of header `{name}` has characters that no header may have"),
+                ),
+                Ok(mut header) => {
+                    header.set_sensitive(true);
+                    headers.insert(key, header);
+                    if value.is_object() {
+                        secrets.push(Secret::new(text));
+                    }
+                }
+            },
+        }
+    }
+    headers
+}
+
+fn forward(written: &[At<String>], mistakes: &mut Mistakes) -> Vec<HeaderName> {
+    let mut names = Vec::with_capacity(written.len());
+    for name in written {
+        match HeaderName::from_bytes(name.as_bytes()) {
+            Ok(key) if !OURS.contains(&key) && !CREDENTIALS.contains(&key) && key != header::CONTENT_TYPE => {
+                names.push(key)
+            }
+            _ => mistakes.add(name, format!("`{}` is not a header that can be forwarded", name.value)),
+        }
+    }
+    names
+}
+
+fn address(
+    name: &str,
+    section: &At<ProviderSection>,
+    program: &Program,
+    site: &Site<'_>,
+    mistakes: &mut Mistakes,
+) -> Option<Address> {
+    let written = match &section.base_url {
+        Some(value) => match text(value, site.dir(), site.env) {
+            Ok(text) => Some((Some(value), text)),
+            Err(message) => {
+                mistakes.add(value, message);
+                return None;
+            }
+        },
+        None => program.base_url().map(|url| (None, url.to_owned())),
+    };
+    let Some((at, url)) = written else {
+        mistakes.add(
+            section,
+            format!("provider `{name}` needs a `base_url`: its spec has no address of its own"),
+        );
+        return None;
+    };
+    match Address::parse(&url) {
+        Ok(address) => Some(address),
+        Err(message) => {
+            let message = format!("base URL of provider `{name}`: {message}");
+            match at {
+                Some(at) => mistakes.add(at, message),
+                None => mistakes.add(section, message),
+            }
+            None
+        }
+    }
+}
+
+fn exact_models(rules: &[serde_json::Value]) -> Vec<String> {
+    let mut models: Vec<String> = Vec::new();
+    for rule in rules {
+        let patterns = match rule.get("match") {
+            Some(serde_json::Value::String(one)) => vec![one.as_str()],
+            Some(serde_json::Value::Array(many)) => {
+                many.iter().filter_map(serde_json::Value::as_str).collect()
+            }
+            _ => Vec::new(),
+        };
+        for pattern in patterns.into_iter().filter(|pattern| !pattern.contains(['*', '?'])) {
+            if !models.iter().any(|known| known == pattern) {
+                models.push(pattern.to_owned());
+            }
+        }
+    }
+    models
+}

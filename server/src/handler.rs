@@ -1,0 +1,330 @@
+//! The life of a request, top to bottom:
+//!
+//! `handle` recognises what is asked for; `serve` takes a place among the requests in flight, reads
+//! the body, has `prepare` translate it, sends it, and hands the answer to `whole` or `stream`.
+//! The usage entry is opened first and written exactly once, whatever happens in between; hyper drops
+//! all of this when the client goes away, which closes the provider's connection.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName,
+    HeaderValue, USER_AGENT,
+};
+use http::request::Parts;
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use interlingua_engine::{
+    Answer as EngineAnswer, AnswerHead, Arena, Call, Encoded, Exchange, Failure, Operation, Refusal, Target,
+};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::body::{self, Answer, Decompressor, Relay};
+use crate::gateway::{Gateway, Pick, Provider};
+use crate::respond::{self, Fault};
+use crate::router::{self, OperationRoute, Route};
+use crate::telemetry::{Entry, masked};
+use crate::upstream::UpstreamBody;
+use crate::{auth, health, models};
+
+/// What the gateway calls itself.
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("interlingua/", env!("CARGO_PKG_VERSION")));
+
+/// The client wants loss to be an error.
+const STRICT: HeaderName = HeaderName::from_static("x-interlingua-strict");
+
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+
+/// Answers one request.
+pub(crate) async fn handle(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Response<Answer> {
+    let (head, body) = request.into_parts();
+    match router::route(gateway, &head) {
+        Ok(Route::Operation(route)) => operation(gateway, route, &head, body).await,
+        Ok(Route::Models) => models::list(gateway),
+        Ok(Route::Model(id)) => models::one(gateway, &id),
+        Ok(Route::Live) => health::live(),
+        Ok(Route::Ready) => health::ready(gateway),
+        Err(fault) => {
+            tracing::info!(target: "interlingua::access", method = %head.method, status = fault.status(), "request");
+            fault.response()
+        }
+    }
+}
+
+/// A request for a model: whatever comes out of it, it is recorded and carries its id.
+async fn operation(
+    gateway: &Arc<Gateway>,
+    route: &OperationRoute,
+    head: &Parts,
+    body: Incoming,
+) -> Response<Answer> {
+    let mut entry = Entry::open(gateway, &route.operation);
+    let id = entry.id().to_owned();
+    let mut response = match serve(gateway, route, head, body, &mut entry).await {
+        Ok(response) => response,
+        Err(fault) => {
+            entry.fail(fault.status(), fault.class()).await;
+            fault.response()
+        }
+    };
+    respond::identify(&mut response, &id);
+    response
+}
+
+async fn serve(
+    gateway: &Arc<Gateway>,
+    route: &OperationRoute,
+    head: &Parts,
+    body: Incoming,
+    entry: &mut Entry,
+) -> Result<Response<Answer>, Fault> {
+    // Accept: a place, a client, a head and a body that we are willing to read.
+    let permit = gateway.admit()?;
+    auth::client(gateway, &head.headers)?;
+    check_head(gateway, head)?;
+    body::check_media_type(&head.headers)?;
+    let limits = &gateway.limits;
+    let body =
+        body::read(&head.headers, body, limits.body_bytes.bytes(), gateway.timeouts.client_body.0).await?;
+
+    // Translate: model, target, provider, options, program.
+    let Prepared { provider, operation, request, exchange, dropped, stream } =
+        prepare(gateway, route, head, &body, entry)?;
+    drop(body);
+
+    // Send.
+    entry.sent();
+    let waits = provider.waits;
+    let first_byte = if stream { waits.first_byte_stream } else { waits.first_byte };
+    let (upstream, body) = provider.upstream.send(request, first_byte).await?.into_parts();
+    let upstream = Upstream { status: upstream.status.as_u16(), headers: upstream.headers, dropped };
+    entry.answered(respond::provider_request_id(&upstream.headers).and_then(|id| id.to_str().ok()));
+    if upstream.status < 200 || (300..400).contains(&upstream.status) {
+        return Err(Fault::Redirect(upstream.status));
+    }
+
+    // Answer.
+    let work = Work { gateway, provider, operation, exchange };
+    if stream && upstream.status < 300 && !looks_like_json(&upstream.headers) {
+        work.stream(&upstream, body, entry, permit)
+    } else {
+        work.whole(&upstream, body, entry, stream).await
+    }
+}
+
+/// The largest head is hyper's to refuse; a large one is refused here, where the answer has an envelope.
+fn check_head(gateway: &Gateway, head: &Parts) -> Result<(), Fault> {
+    let path = head.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let headers: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if path + headers > gateway.limits.head_bytes.bytes() { Err(Fault::HeadTooLarge) } else { Ok(()) }
+}
+
+/// A request on its way to a provider, and what its answer needs.
+struct Prepared {
+    provider: Arc<Provider>,
+    operation: Arc<Operation>,
+    request: Request<Full<Bytes>>,
+    exchange: Exchange,
+    dropped: Vec<String>,
+    stream: bool,
+}
+
+/// Client bytes -> provider bytes. Owns the parsed body, which is why it never waits.
+fn prepare(
+    gateway: &Gateway,
+    route: &OperationRoute,
+    head: &Parts,
+    body: &[u8],
+    entry: &mut Entry,
+) -> Result<Prepared, Fault> {
+    let arena = Arena::new();
+    let call = Call::parse(&route.operation, body, &arena, &gateway.engine_limits)?;
+    let name = route.model.as_deref().or(call.model()).ok_or_else(no_model)?;
+    entry.asked(name, call.stream());
+
+    let Pick { provider, model, base_model, options, strict } = gateway.select(name)?;
+    let operation = provider
+        .program
+        .operation(&route.operation)
+        .ok_or_else(|| no_operation(&provider.name, &route.operation))?;
+    let strict = strict
+        || head.headers.get(STRICT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    let target = Target { model, base_model, options, strict, id: entry.id(), now };
+    let encoded = operation.encode(&call, &target)?;
+
+    entry.planned(provider, model, &encoded.dropped, &encoded.body);
+    let Encoded { method, path, query, headers, body, exchange, dropped, stream } = encoded;
+    let uri = provider.upstream.address.target(&path, &query).ok_or(Fault::Unencodable)?;
+    let mut request = Request::new(Full::new(Bytes::from(body)));
+    *request.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| Fault::Unencodable)?;
+    *request.uri_mut() = uri;
+    let map = request.headers_mut();
+    map.reserve(headers.len() + provider.headers.len() + 6);
+    set_own(map, provider, stream);
+    for name in &provider.forward {
+        map.extend(head.headers.get_all(name).iter().map(|value| (name.clone(), value.clone())));
+    }
+    for (name, value) in headers {
+        let name = HeaderName::try_from(name).map_err(|_| Fault::Unencodable)?;
+        let mut value = HeaderValue::from_str(value.expose()).map_err(|_| Fault::Unencodable)?;
+        value.set_sensitive(true);
+        map.insert(name, value);
+    }
+    map.extend(provider.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+    Ok(Prepared {
+        provider: Arc::clone(provider),
+        operation: Arc::clone(operation),
+        request,
+        exchange,
+        dropped,
+        stream,
+    })
+}
+
+/// Headers that every call has; a spec and an operator may say otherwise.
+fn set_own(map: &mut HeaderMap, provider: &Provider, stream: bool) {
+    map.insert(HOST, provider.upstream.address.authority.clone());
+    map.insert(USER_AGENT, AGENT);
+    map.insert(CONTENT_TYPE, respond::JSON);
+    map.insert(ACCEPT, if stream { EVENT_STREAM } else { respond::JSON });
+    // A compressed stream arrives in lumps.
+    map.insert(ACCEPT_ENCODING, if stream { IDENTITY } else { body::ACCEPTED });
+}
+
+/// Head of a provider's answer, and what the client is told beside it.
+struct Upstream {
+    status: u16,
+    headers: HeaderMap,
+    dropped: Vec<String>,
+}
+
+/// Everything that turns an answer back.
+struct Work<'g> {
+    gateway: &'g Gateway,
+    provider: Arc<Provider>,
+    operation: Arc<Operation>,
+    exchange: Exchange,
+}
+
+impl Work<'_> {
+    /// An answer that is read to its end before a byte of it goes out.
+    async fn whole(
+        self,
+        upstream: &Upstream,
+        body: UpstreamBody,
+        entry: &mut Entry,
+        stream: bool,
+    ) -> Result<Response<Answer>, Fault> {
+        let limit = self.gateway.limits.response_bytes.bytes();
+        let decompressor = Decompressor::for_headers(upstream.headers.get_all(CONTENT_ENCODING), limit)?;
+        let bytes = body::collect(body, decompressor, limit, self.provider.waits.idle).await;
+        if upstream.status >= 300 {
+            // A broken error answer is still an error answer, with a status that says more than the break.
+            return Err(self.failed(upstream, &bytes.unwrap_or_default()));
+        }
+        let bytes = bytes?;
+        if looks_like_markup(&upstream.headers) {
+            return Err(Fault::NotJson);
+        }
+        let headers = header_list(&upstream.headers);
+        let answer =
+            EngineAnswer { head: AnswerHead { status: upstream.status, headers: &headers }, body: &bytes };
+        let decoded =
+            self.operation.decode(&self.exchange, &answer).map_err(|failure| self.told(failure, upstream))?;
+        if stream {
+            return Err(Fault::NotStream);
+        }
+        entry.finish(upstream.status, &decoded).await;
+        let mut response = respond::json(200, decoded.body);
+        response.headers_mut().extend(respond::kept(&upstream.headers));
+        respond::tell_dropped(&mut response, &upstream.dropped);
+        Ok(response)
+    }
+
+    /// An answer that goes out while it comes in.
+    fn stream(
+        self,
+        upstream: &Upstream,
+        body: UpstreamBody,
+        entry: &mut Entry,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Response<Answer>, Fault> {
+        if looks_like_markup(&upstream.headers) {
+            return Err(Fault::NotStream);
+        }
+        let limit = self.gateway.limits.response_bytes.bytes();
+        let decompressor = Decompressor::for_headers(upstream.headers.get_all(CONTENT_ENCODING), limit)?;
+        let headers = header_list(&upstream.headers);
+        let decoder = self
+            .operation
+            .stream(self.exchange, &AnswerHead { status: upstream.status, headers: &headers })
+            .with_event_bytes(self.gateway.limits.event_bytes.bytes());
+        entry.streaming(200);
+        let relay = Relay::new(body, decompressor, decoder, self.provider, entry.take(), permit);
+        let mut response = Response::new(Answer::Stream(Box::new(relay)));
+        let map = response.headers_mut();
+        map.insert(CONTENT_TYPE, EVENT_STREAM);
+        map.insert(CACHE_CONTROL, NO_CACHE);
+        map.extend(respond::kept(&upstream.headers));
+        respond::tell_dropped(&mut response, &upstream.dropped);
+        Ok(response)
+    }
+
+    fn failed(&self, upstream: &Upstream, body: &[u8]) -> Fault {
+        let headers = header_list(&upstream.headers);
+        let answer = EngineAnswer { head: AnswerHead { status: upstream.status, headers: &headers }, body };
+        self.told(self.operation.failure(&self.exchange, &answer), upstream)
+    }
+
+    /// A failure in the provider's own words, in which our key may not be.
+    fn told(&self, mut failure: Failure, upstream: &Upstream) -> Fault {
+        let secrets = &self.provider.secrets;
+        failure.message = masked(&failure.message, secrets);
+        failure.code = failure.code.map(|code| masked(&code, secrets));
+        failure.param = failure.param.map(|param| masked(&param, secrets));
+        Fault::Failed(Box::new(failure), Box::new(respond::kept(&upstream.headers)))
+    }
+}
+
+fn header_list(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
+}
+
+fn looks_like_json(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| body::is_json(value.as_bytes()))
+}
+
+fn looks_like_markup(headers: &HeaderMap) -> bool {
+    let markup = |value: &HeaderValue| {
+        let value = value.as_bytes().to_ascii_lowercase();
+        value.starts_with(b"text/html")
+            || value.starts_with(b"application/xhtml")
+            || value.starts_with(b"text/xml")
+    };
+    headers.get(CONTENT_TYPE).is_some_and(markup)
+}
+
+fn no_model() -> Refusal {
+    refusal("you must provide a model parameter".to_owned(), "missing_required_parameter")
+}
+
+fn no_operation(provider: &str, operation: &str) -> Refusal {
+    refusal(format!("provider `{provider}` has no operation `{operation}`"), "unsupported_operation")
+}
+
+fn refusal(message: String, code: &str) -> Refusal {
+    Refusal {
+        status: 400,
+        message,
+        kind: "invalid_request_error".to_owned(),
+        param: Some("model".to_owned()),
+        code: Some(code.to_owned()),
+    }
+}

@@ -1,0 +1,265 @@
+//! Causes -> answers: one table. Every error leaves in the standard format's envelope,
+//! `{"error": {"message", "type", "param", "code"}}`.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Response, StatusCode};
+use interlingua_engine::{Class, Failure, Refusal};
+
+use crate::body::Answer;
+
+/// Header with the gateway's own id of the request.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-interlingua-request-id");
+/// The id under the name that client libraries read.
+pub(crate) const COMMON_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Header that lists what a provider cannot express.
+pub(crate) const DROPPED: HeaderName = HeaderName::from_static("x-interlingua-dropped");
+
+/// Type of every JSON answer.
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Why there is no answer. Whose fault it is shows in the group.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    // The client's.
+    UnknownPath,
+    WrongMethod(&'static str),
+    MediaType,
+    ContentEncoding,
+    HeadTooLarge,
+    BodyTooLarge(usize),
+    BodyTimeout,
+    BodyBroken,
+    Refused(Refusal),
+    // Ours.
+    Busy,
+    Unencodable,
+    // The provider's.
+    Connect,
+    ConnectTimeout,
+    Tls,
+    FirstByteTimeout,
+    IdleTimeout,
+    /// Closed without an answer.
+    Closed,
+    /// Ended in the middle, or compressed data that are none.
+    Cut,
+    Malformed,
+    TooLarge,
+    UnknownEncoding,
+    Redirect(u16),
+    NotJson,
+    NotStream,
+    /// The provider said so itself; with those of its headers that the client should see.
+    Failed(Box<Failure>, Box<HeaderMap>),
+}
+
+/// One row of the table.
+struct Row {
+    status: u16,
+    kind: &'static str,
+    code: &'static str,
+    class: Class,
+    message: String,
+}
+
+const INVALID: &str = "invalid_request_error";
+const SERVER: &str = "server_error";
+const UPSTREAM: &str = "upstream_error";
+
+impl Fault {
+    fn row(&self) -> Row {
+        let row = |status, kind, code, class, message: &str| Row {
+            status,
+            kind,
+            code,
+            class,
+            message: message.to_owned(),
+        };
+        let invalid = |status, code, message: &str| row(status, INVALID, code, Class::Invalid, message);
+        let upstream = |code, message: &str| row(502, UPSTREAM, code, Class::Server, message);
+        let late = |code, message: &str| row(504, UPSTREAM, code, Class::Timeout, message);
+        match self {
+            Fault::UnknownPath => {
+                row(404, INVALID, "unknown_url", Class::NotFound, "there is nothing at this path")
+            }
+            Fault::WrongMethod(allowed) => {
+                invalid(405, "method_not_allowed", &format!("this path answers to {allowed} only"))
+            }
+            Fault::MediaType => {
+                invalid(415, "unsupported_media_type", "the content type must be `application/json`")
+            }
+            Fault::ContentEncoding => invalid(
+                415,
+                "unsupported_content_encoding",
+                "a body may be compressed with gzip, deflate, br or zstd, and once",
+            ),
+            Fault::HeadTooLarge => invalid(431, "headers_too_large", "the request's headers are too large"),
+            Fault::BodyTooLarge(limit) => {
+                invalid(413, "request_too_large", &format!("the body is larger than {limit} bytes"))
+            }
+            Fault::BodyTimeout => {
+                invalid(408, "request_timeout", "the rest of the body did not arrive in time")
+            }
+            Fault::BodyBroken => invalid(400, "invalid_body", "the body cannot be read"),
+            Fault::Busy => row(
+                503,
+                SERVER,
+                "overloaded",
+                Class::Overloaded,
+                "too many requests are in flight, try again soon",
+            ),
+            Fault::Unencodable => {
+                row(500, SERVER, "internal_error", Class::Server, "the request cannot be put into HTTP")
+            }
+            Fault::Connect => upstream("upstream_unreachable", "the provider cannot be reached"),
+            Fault::Tls => upstream("upstream_tls", "the provider's certificate or TLS handshake failed"),
+            Fault::Closed => {
+                upstream("upstream_closed", "the provider closed the connection without an answer")
+            }
+            Fault::Cut => upstream("upstream_cut", "the provider's answer broke off"),
+            Fault::Malformed => upstream("upstream_malformed", "the provider's answer is not valid HTTP"),
+            Fault::TooLarge => upstream("upstream_too_large", "the provider's answer is larger than allowed"),
+            Fault::UnknownEncoding => {
+                upstream("upstream_encoding", "the provider's answer is compressed in an unknown way")
+            }
+            Fault::Redirect(status) => upstream(
+                "upstream_redirect",
+                &format!("the provider answered with status {status}, which is not followed"),
+            ),
+            Fault::NotJson => upstream("upstream_not_json", "the provider's answer is not JSON"),
+            Fault::NotStream => {
+                upstream("upstream_not_stream", "the provider answered with something else than a stream")
+            }
+            Fault::ConnectTimeout => {
+                late("upstream_connect_timeout", "the provider cannot be reached in time")
+            }
+            Fault::FirstByteTimeout => late("upstream_timeout", "the provider did not answer in time"),
+            Fault::IdleTimeout => {
+                late("upstream_idle", "the provider fell silent in the middle of its answer")
+            }
+            // These two carry their own words; the row is for the record.
+            Fault::Refused(refusal) => row(refusal.status, INVALID, "", Class::Invalid, ""),
+            Fault::Failed(failure, _) => row(failure.status, UPSTREAM, "", failure.class, ""),
+        }
+    }
+
+    /// Status of the answer.
+    pub(crate) fn status(&self) -> u16 {
+        self.row().status
+    }
+
+    /// Word for the record.
+    pub(crate) fn class(&self) -> &'static str {
+        self.row().class.as_str()
+    }
+
+    /// The same as the engine says it, for a stream that has begun.
+    pub(crate) fn failure(&self) -> Failure {
+        if let Fault::Failed(failure, _) = self {
+            return failure.as_ref().clone();
+        }
+        let row = self.row();
+        Failure {
+            status: row.status,
+            message: row.message,
+            kind: row.kind.to_owned(),
+            param: None,
+            code: Some(row.code.to_owned()),
+            class: row.class,
+            request_id: None,
+        }
+    }
+
+    fn envelope(&self) -> Vec<u8> {
+        match self {
+            Fault::Refused(refusal) => refusal.envelope(),
+            other => other.failure().envelope(),
+        }
+    }
+
+    /// The answer.
+    pub(crate) fn response(self) -> Response<Answer> {
+        let mut response = json(self.status(), self.envelope());
+        match self {
+            Fault::WrongMethod(allowed) => {
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+            }
+            Fault::Busy => {
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Fault::Failed(_, headers) => response.headers_mut().extend(*headers),
+            _ => {}
+        }
+        response
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Fault {
+        Fault::Refused(refusal)
+    }
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: u16, body: impl Into<Bytes>) -> Response<Answer> {
+    let mut response = Response::new(Answer::whole(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// Puts the request's id on an answer; the provider's own stays where client libraries look, if there is one.
+pub(crate) fn identify(response: &mut Response<Answer>, id: &str) {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        response.headers_mut().entry(COMMON_REQUEST_ID).or_insert_with(|| id.clone());
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+}
+
+/// Those of a provider's headers that mean something to the client: rate limits, when to come back, its id.
+pub(crate) fn kept(headers: &HeaderMap) -> HeaderMap {
+    let mut kept = HeaderMap::new();
+    for (name, value) in headers {
+        let wanted = *name == RETRY_AFTER
+            || name.as_str() == "retry-after-ms"
+            || name.as_str().starts_with("x-ratelimit-");
+        if wanted {
+            kept.append(name.clone(), value.clone());
+        }
+    }
+    if let Some(id) = provider_request_id(headers) {
+        kept.insert(COMMON_REQUEST_ID, id.clone());
+    }
+    kept
+}
+
+/// The provider's id of the request, under either of its usual names.
+pub(crate) fn provider_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.get(COMMON_REQUEST_ID).or_else(|| headers.get("request-id"))
+}
+
+/// Longest value of the header that lists what was dropped; the record has all of it.
+const MAX_DROPPED_BYTES: usize = 2048;
+
+/// Names what the provider cannot express.
+pub(crate) fn tell_dropped(response: &mut Response<Answer>, dropped: &[String]) {
+    if dropped.is_empty() {
+        return;
+    }
+    let mut list = String::new();
+    for path in dropped {
+        if list.len() + path.len() > MAX_DROPPED_BYTES {
+            list.push_str(", ...");
+            break;
+        }
+        if !list.is_empty() {
+            list.push_str(", ");
+        }
+        // Unknown fields have names of the client's choice.
+        list.extend(path.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' }));
+    }
+    if let Ok(value) = HeaderValue::from_str(&list) {
+        response.headers_mut().insert(DROPPED, value);
+    }
+}

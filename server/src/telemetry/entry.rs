@@ -1,0 +1,308 @@
+//! One request's entry in the record: filled while the request lives, written exactly once, whether
+//! it was answered, refused, cut or abandoned.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use interlingua_engine::{Decoded, StreamDecoder, Usage};
+use serde_json::value::RawValue;
+
+use super::record::{Ai, Meta, Payload, Proxy, Record, RecordUsage};
+use super::redact::mask;
+use super::sink::Ticket;
+use crate::gateway::{Gateway, Provider};
+use crate::respond::Fault;
+
+/// Most of a body that is put into a record.
+const PAYLOAD_BYTES: usize = 64 * 1024;
+
+/// Status of a request whose client went away; nginx's number, which log tools know.
+const CLIENT_CLOSED: u16 = 499;
+
+/// The client side speaks the standard format; other dialects come with their own entry points.
+const CLIENT_DIALECT: &str = "standard";
+
+/// What is known so far. Dropping it unfinished writes the record of an abandoned request.
+pub(crate) struct Entry(Option<Box<Open>>);
+
+struct Open {
+    gateway: Arc<Gateway>,
+    id: String,
+    operation: String,
+    accepted: Instant,
+    time: SystemTime,
+    sent: Option<Instant>,
+    first: Option<Instant>,
+    provider: Option<Arc<Provider>>,
+    request_model: Option<String>,
+    target_model: Option<String>,
+    provider_request_id: Option<String>,
+    stream: bool,
+    /// Status of the head, once it is decided.
+    status: Option<u16>,
+    attempts: u32,
+    dropped: Vec<String>,
+    request: Vec<u8>,
+    response: Vec<u8>,
+}
+
+/// How it ended.
+#[derive(Default)]
+struct End<'e> {
+    status: u16,
+    class: Option<&'e str>,
+    usage: Option<&'e Usage>,
+    model: Option<&'e str>,
+    finish_reason: Option<&'e str>,
+}
+
+impl Entry {
+    /// Opens the entry of a request for `operation`.
+    pub(crate) fn open(gateway: &Arc<Gateway>, operation: &str) -> Entry {
+        Entry(Some(Box::new(Open {
+            gateway: Arc::clone(gateway),
+            id: gateway.ids.next(),
+            operation: operation.to_owned(),
+            accepted: Instant::now(),
+            time: SystemTime::now(),
+            sent: None,
+            first: None,
+            provider: None,
+            request_model: None,
+            target_model: None,
+            provider_request_id: None,
+            stream: false,
+            status: None,
+            attempts: 0,
+            dropped: Vec::new(),
+            request: Vec::new(),
+            response: Vec::new(),
+        })))
+    }
+
+    /// The request's id; empty once the entry was taken.
+    pub(crate) fn id(&self) -> &str {
+        self.0.as_ref().map_or("", |open| &open.id)
+    }
+
+    /// Moves the entry to whoever finishes the request.
+    pub(crate) fn take(&mut self) -> Entry {
+        Entry(self.0.take())
+    }
+
+    /// What the client asks for.
+    pub(crate) fn asked(&mut self, model: &str, stream: bool) {
+        if let Some(open) = &mut self.0 {
+            open.request_model = Some(model.to_owned());
+            open.stream = stream;
+        }
+    }
+
+    /// Who will serve it, under which name, and what gets lost.
+    pub(crate) fn planned(&mut self, provider: &Arc<Provider>, model: &str, dropped: &[String], body: &[u8]) {
+        if let Some(open) = &mut self.0 {
+            open.provider = Some(Arc::clone(provider));
+            open.target_model = Some(model.to_owned());
+            open.dropped = dropped.to_vec();
+            if open.gateway.recorder.payloads() {
+                // Masked before it is cut: half a secret would not be found.
+                open.request = body.to_vec();
+                mask(&mut open.request, 0, &provider.secrets);
+                open.request.truncate(PAYLOAD_BYTES);
+            }
+        }
+    }
+
+    /// A call goes out.
+    pub(crate) fn sent(&mut self) {
+        if let Some(open) = &mut self.0 {
+            open.attempts += 1;
+            open.sent = Some(Instant::now());
+        }
+    }
+
+    /// The answer's head is there.
+    pub(crate) fn answered(&mut self, provider_request_id: Option<&str>) {
+        if let Some(open) = &mut self.0 {
+            open.provider_request_id = provider_request_id.map(str::to_owned);
+        }
+    }
+
+    /// A stream's head was decided.
+    pub(crate) fn streaming(&mut self, status: u16) {
+        if let Some(open) = &mut self.0 {
+            open.status = Some(status);
+        }
+    }
+
+    /// Bytes of a stream for the client.
+    pub(crate) fn streamed(&mut self, bytes: &[u8]) {
+        if let Some(open) = &mut self.0
+            && !bytes.is_empty()
+        {
+            open.first.get_or_insert_with(Instant::now);
+            if open.gateway.recorder.payloads() {
+                let room = PAYLOAD_BYTES.saturating_sub(open.response.len());
+                open.response.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
+            }
+        }
+    }
+
+    /// A whole answer.
+    pub(crate) fn finish(&mut self, status: u16, decoded: &Decoded) -> Ticket {
+        self.close(|open| {
+            if open.gateway.recorder.payloads() {
+                open.response =
+                    decoded.body.get(..PAYLOAD_BYTES.min(decoded.body.len())).unwrap_or_default().to_vec();
+            }
+            End {
+                status,
+                usage: decoded.usage.as_ref(),
+                model: decoded.model.as_deref(),
+                finish_reason: decoded.finish_reason.as_deref(),
+                class: None,
+            }
+        })
+    }
+
+    /// An error instead of an answer.
+    pub(crate) fn fail(&mut self, status: u16, class: &'static str) -> Ticket {
+        self.close(|_| End { status, class: Some(class), ..End::default() })
+    }
+
+    /// A stream that ended, well or not.
+    pub(crate) fn finish_stream(&mut self, decoder: &StreamDecoder, fault: Option<&Fault>) -> Ticket {
+        let class =
+            fault.map(Fault::class).or_else(|| decoder.failure().map(|failure| failure.class.as_str()));
+        self.close(|open| stream_end(decoder, open.status.unwrap_or(200), class))
+    }
+
+    /// A stream whose client went away.
+    pub(crate) fn abandon_stream(&mut self, decoder: &StreamDecoder) {
+        // Nobody is left to wait for.
+        drop(self.close(|_| stream_end(decoder, CLIENT_CLOSED, Some(ABANDONED))));
+    }
+
+    fn close<'e>(&mut self, end: impl FnOnce(&mut Open) -> End<'e>) -> Ticket {
+        match self.0.take() {
+            Some(mut open) => {
+                let end = end(&mut open);
+                open.write(&end)
+            }
+            None => Ticket::Done,
+        }
+    }
+}
+
+/// Class of a request whose client went away.
+const ABANDONED: &str = "client_closed";
+
+fn stream_end<'e>(decoder: &'e StreamDecoder, status: u16, class: Option<&'e str>) -> End<'e> {
+    End {
+        status,
+        class,
+        usage: decoder.usage(),
+        model: decoder.model(),
+        finish_reason: decoder.finish_reason(),
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        drop(self.close(|_| End { status: CLIENT_CLOSED, class: Some(ABANDONED), ..End::default() }));
+    }
+}
+
+impl Open {
+    fn write(mut self, end: &End<'_>) -> Ticket {
+        let total = self.accepted.elapsed();
+        self.log(end, total);
+        if let Some(provider) = &self.provider {
+            mask(&mut self.response, 0, &provider.secrets);
+        }
+        let Some(sink) = &self.gateway.recorder.sink else { return Ticket::Done };
+        let mut line = Vec::with_capacity(512 + self.request.len() + self.response.len());
+        let request = json(&self.request);
+        let response = json(&self.response);
+        if serde_json::to_writer(&mut line, &self.record(end, total, request.as_deref(), response.as_deref()))
+            .is_err()
+        {
+            return Ticket::Done; // writing to memory cannot fail
+        }
+        line.push(b'\n');
+        sink.put(line)
+    }
+
+    fn record<'r>(
+        &'r self,
+        end: &End<'r>,
+        total: Duration,
+        request: Option<&'r RawValue>,
+        response: Option<&'r RawValue>,
+    ) -> Record<'r> {
+        let llm_latency = self.sent.map(|sent| millis(sent.elapsed()));
+        let first = self.sent.zip(self.first).map(|(sent, first)| millis(first.duration_since(sent)));
+        let since = self.time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Record {
+            request_id: &self.id,
+            time: u64::try_from(since.as_millis()).unwrap_or_default(),
+            status: end.status,
+            stream: self.stream,
+            operation: &self.operation,
+            client_dialect: CLIENT_DIALECT,
+            attempts: self.attempts,
+            error_class: end.class,
+            dropped: &self.dropped,
+            estimated: false,
+            ai: Ai {
+                proxy: Proxy {
+                    meta: Meta {
+                        provider_name: self.provider.as_ref().map(|provider| provider.name.as_str()),
+                        request_model: self.request_model.as_deref(),
+                        target_model: self.target_model.as_deref(),
+                        response_model: end.model,
+                        finish_reason: end.finish_reason,
+                        provider_request_id: self.provider_request_id.as_deref(),
+                        llm_latency,
+                        total_latency: millis(total),
+                    },
+                    usage: RecordUsage::of(end.usage, llm_latency, first),
+                    payload: (request.is_some() || response.is_some())
+                        .then_some(Payload { request, response }),
+                },
+            },
+        }
+    }
+
+    fn log(&self, end: &End<'_>, total: Duration) {
+        tracing::info!(
+            target: "interlingua::access",
+            id = self.id,
+            operation = self.operation,
+            status = end.status,
+            stream = self.stream,
+            model = self.request_model.as_deref(),
+            provider = self.provider.as_ref().map(|provider| provider.name.as_str()),
+            class = end.class,
+            ms = total.as_millis(),
+            "request",
+        );
+    }
+}
+
+/// Milliseconds with three digits behind the point.
+fn millis(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// The bytes as JSON: themselves if they are JSON on one line, else as a text.
+fn json(bytes: &[u8]) -> Option<Cow<'_, RawValue>> {
+    if bytes.is_empty() {
+        return None;
+    }
+    match serde_json::from_slice::<&RawValue>(bytes) {
+        Ok(raw) if !raw.get().contains(['\n', '\r']) => Some(Cow::Borrowed(raw)),
+        _ => serde_json::value::to_raw_value(&String::from_utf8_lossy(bytes)).ok().map(Cow::Owned),
+    }
+}
