@@ -21,7 +21,7 @@
 
 mod auth;
 mod body;
-mod cases;
+pub mod cases;
 pub mod cli;
 pub mod config;
 mod connection;

@@ -9,6 +9,9 @@ use crate::diagnostic::{SpecError, did_you_mean, pointer_join, quoted};
 /// Keys that say who a file is; they are not inherited.
 const OWN: &[&str] = &["interlingua", "provider", "extends"];
 
+/// Most mistakes told of one file; each looks for a similar key.
+const MAX_MISTAKES: usize = 500;
+
 /// The parent's tree with what the child says. Null where the parent has nothing is a mistake.
 pub(super) fn merge(parent_name: &str, parent: &Node, child: &Node, errors: &mut Vec<SpecError>) -> Node {
     let inherited = match &parent.kind {
@@ -59,6 +62,9 @@ impl Merger<'_> {
     }
 
     fn nothing_to_remove(&mut self, key: &Key, pointer: String, inherited: &[(Key, Node)]) {
+        if self.errors.len() >= MAX_MISTAKES {
+            return;
+        }
         let message = format!(
             "null removes what the parent says, and {} has no {} here",
             quoted(self.parent_name),

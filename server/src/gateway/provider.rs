@@ -249,7 +249,7 @@ fn forward(written: &[At<String>], mistakes: &mut Mistakes) -> Vec<HeaderName> {
     for name in written {
         match HeaderName::from_bytes(name.as_bytes()) {
             Ok(key) if !OURS.contains(&key) && !CREDENTIALS.contains(&key) && key != header::CONTENT_TYPE => {
-                names.push(key)
+                names.push(key);
             }
             _ => mistakes.add(name, format!("`{}` is not a header that can be forwarded", name.value)),
         }

@@ -38,7 +38,7 @@ impl Address {
         if host.is_empty() {
             return Err("has no host".to_owned());
         }
-        if authority.port().is_some() && authority.port_u16().is_none() {
+        if authority.port_u16().is_none() && !authority.as_str().ends_with(authority.host()) {
             return Err("the port is not a number below 65536".to_owned());
         }
         Ok(Address {

@@ -59,7 +59,7 @@ impl<'e> Mistake<'e> {
     fn tell(&self, kind: &Kind, out: &mut Vec<SpecError>) {
         let error = match kind {
             Kind::AdditionalProperties { unexpected } => {
-                out.extend(unexpected.iter().map(|key| self.unknown_key(key)));
+                out.extend(unexpected.iter().take(MAX_MISTAKES).map(|key| self.unknown_key(key)));
                 return;
             }
             Kind::PropertyNames { error } => self.bad_key(error),
