@@ -31,10 +31,10 @@ impl fmt::Display for Code {
 
 macro_rules! codes {
     ($($(#[doc = $summary:literal])+ $name:ident = $number:literal;)+) => {
-        $($(#[doc = $summary])+ pub const $name: Code = Code($number);)+
+        $($(#[doc = $summary])+ pub(crate) const $name: Code = Code($number);)+
 
         /// Every code with its summary, by number.
-        pub const ALL: &[(Code, &str)] = &[$((Code($number), concat!($($summary),+))),+];
+        pub(crate) const ALL: &[(Code, &str)] = &[$((Code($number), concat!($($summary),+))),+];
     };
 }
 

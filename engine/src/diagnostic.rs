@@ -158,34 +158,24 @@ impl Sources {
 
 /// Mistakes as they are found, in any order.
 #[derive(Debug, Default)]
-pub struct Diagnostics {
+pub(crate) struct Diagnostics {
     sources: Sources,
     errors: Vec<SpecError>,
 }
 
 impl Diagnostics {
     /// An empty collection about these files.
-    pub fn new(sources: Sources) -> Diagnostics {
+    pub(crate) fn new(sources: Sources) -> Diagnostics {
         Diagnostics { sources, errors: Vec::new() }
     }
 
     /// Adds a mistake.
-    pub fn push(&mut self, error: SpecError) {
+    pub(crate) fn push(&mut self, error: SpecError) {
         self.errors.push(error);
     }
 
-    /// Whether nothing is wrong so far.
-    pub fn is_empty(&self) -> bool {
-        self.errors.is_empty()
-    }
-
-    /// How many mistakes were added so far.
-    pub fn len(&self) -> usize {
-        self.errors.len()
-    }
-
     /// The files that the mistakes are about.
-    pub fn sources(&self) -> &Sources {
+    pub(crate) fn sources(&self) -> &Sources {
         &self.sources
     }
 
@@ -193,7 +183,7 @@ impl Diagnostics {
     ///
     /// # Errors
     /// The mistakes, if there are any.
-    pub fn finish(self) -> Result<(), SpecErrors> {
+    pub(crate) fn finish(self) -> Result<(), SpecErrors> {
         if self.errors.is_empty() { Ok(()) } else { Err(SpecErrors::new(self.sources, self.errors)) }
     }
 }
@@ -288,7 +278,7 @@ impl fmt::Display for SpecErrors {
 impl std::error::Error for SpecErrors {}
 
 /// A user's text for a message: in backticks, cut after 80 characters, on one line.
-pub fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::from("`");
     let mut chars = text.chars();
     out.extend(chars.by_ref().take(MAX_QUOTED_CHARS));
@@ -322,7 +312,7 @@ pub(crate) fn is_harmful(c: char) -> bool {
 }
 
 /// The JSON Pointer of a member: `/operations` and `a/b` give `/operations/a~1b`.
-pub fn pointer_join(parent: &str, key: &str) -> String {
+pub(crate) fn pointer_join(parent: &str, key: &str) -> String {
     format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
@@ -330,7 +320,7 @@ pub fn pointer_join(parent: &str, key: &str) -> String {
 ///
 /// Swapped, missing, additional and wrong characters cost one each; words that differ in more than a third are not
 /// suggested, nor is anything for words of more than 64 characters.
-pub fn suggest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn suggest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const MAX_CHARS: usize = 64;
     let typed: Vec<char> = word.chars().take(MAX_CHARS + 1).flat_map(char::to_lowercase).collect();
     if typed.len() > MAX_CHARS {
@@ -377,7 +367,7 @@ fn distance(a: &[char], b: &[char]) -> usize {
 }
 
 /// `, did you mean ...?` as a help line, if a word is near.
-pub fn did_you_mean<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn did_you_mean<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<String> {
     suggest(word, among).map(|near| format!("did you mean `{near}`?"))
 }
 

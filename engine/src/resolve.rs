@@ -15,9 +15,9 @@ use crate::spec::schema::{self, Rules};
 use crate::spec::yaml::{At, Key, Kind, Node, parse};
 
 /// Longest chain of `extends`: a spec, its parent, and so on.
-pub const MAX_PARENTS: usize = 8;
+pub(crate) const MAX_PARENTS: usize = 8;
 /// Most files of one load.
-pub const MAX_FILES: usize = 4096;
+pub(crate) const MAX_FILES: usize = 4096;
 
 /// A spec file as it was read, from wherever it was read.
 #[derive(Clone, Debug)]
@@ -30,16 +30,16 @@ pub struct Source {
 
 /// A spec with everything that its parents say.
 #[derive(Clone, Debug)]
-pub struct Resolved {
+pub(crate) struct Resolved {
     /// The provider's name.
     pub name: String,
-    /// The number of its file in [`Sources`].
-    pub id: u16,
     /// What it says, parents included.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the compiler reads the tree"))]
     pub file: SpecFile,
     /// The same as a tree; every node has its place in the file that said it.
     pub tree: Node,
     /// The names of its parents, the nearest first.
+    #[cfg_attr(not(test), expect(dead_code, reason = "kept for those who list specs"))]
     pub parents: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ pub struct Resolved {
 ///
 /// What is returned is sound in itself; the mistakes of all files, also of those returned, are in the [`Diagnostics`].
 /// The specs come in the order of their names.
-pub fn resolve(sources: Vec<Source>) -> (Vec<Resolved>, Diagnostics) {
+pub(crate) fn resolve(sources: Vec<Source>) -> (Vec<Resolved>, Diagnostics) {
     let too_many = sources.len().saturating_sub(MAX_FILES);
     let files = sources.into_iter().take(MAX_FILES).map(|source| (source.path, source.text));
     let sources = Sources::new(files);
@@ -140,10 +140,10 @@ impl Loader {
         for id in self.files.keys().copied().collect::<Vec<_>>() {
             self.settle(id);
         }
-        for (id, file) in self.files {
+        for file in self.files.into_values() {
             let (Some(name), State::Done(tree, parents)) = (file.name, file.state) else { continue };
             match serde_json::from_value::<SpecFile>(tree.to_json()) {
-                Ok(file) => drop(specs.insert(name.clone(), Resolved { name, id, file, tree, parents })),
+                Ok(file) => drop(specs.insert(name.clone(), Resolved { name, file, tree, parents })),
                 // The schema and the types say the same, so this is a fault of ours that still must be told.
                 Err(error) => {
                     self.diagnostics.push(SpecError::new(codes::STRUCTURE, tree.at, "", error.to_string()));

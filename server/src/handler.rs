@@ -18,7 +18,8 @@ use http::{Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use interlingua_engine::{
-    Answer as EngineAnswer, AnswerHead, Arena, Call, Encoded, Exchange, Failure, Operation, Refusal, Target,
+    Answer as EngineAnswer, AnswerHead, Arena, Call, Encoded, Exchange, Failure, Operation, Refusal, Secret,
+    Target,
 };
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -164,37 +165,39 @@ fn prepare(
     let mut request = Request::new(Full::new(Bytes::from(body)));
     *request.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| Fault::Unencodable)?;
     *request.uri_mut() = uri;
-    let map = request.headers_mut();
-    map.reserve(headers.len() + provider.headers.len() + 6);
-    set_own(map, provider, stream);
-    for name in &provider.forward {
-        map.extend(head.headers.get_all(name).iter().map(|value| (name.clone(), value.clone())));
-    }
-    for (name, value) in headers {
-        let name = HeaderName::try_from(name).map_err(|_| Fault::Unencodable)?;
-        let mut value = HeaderValue::from_str(value.expose()).map_err(|_| Fault::Unencodable)?;
-        value.set_sensitive(true);
-        map.insert(name, value);
-    }
-    map.extend(provider.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-    Ok(Prepared {
-        provider: Arc::clone(provider),
-        operation: Arc::clone(operation),
-        request,
-        exchange,
-        dropped,
-        stream,
-    })
+    *request.headers_mut() = upstream_headers(provider, &head.headers, headers, stream)?;
+    let (provider, operation) = (Arc::clone(provider), Arc::clone(operation));
+    Ok(Prepared { provider, operation, request, exchange, dropped, stream })
 }
 
-/// Headers that every call has; a spec and an operator may say otherwise.
-fn set_own(map: &mut HeaderMap, provider: &Provider, stream: bool) {
+/// The headers of a call, each group before those that may overrule it: ours, the client's that are
+/// forwarded, the spec's with the credentials, the operator's. Nothing else of the client goes along.
+fn upstream_headers(
+    provider: &Provider,
+    client: &HeaderMap,
+    spec: Vec<(String, Secret)>,
+    stream: bool,
+) -> Result<HeaderMap, Fault> {
+    let mut map = HeaderMap::with_capacity(spec.len() + provider.headers.len() + provider.forward.len() + 6);
     map.insert(HOST, provider.upstream.address.authority.clone());
     map.insert(USER_AGENT, AGENT);
     map.insert(CONTENT_TYPE, respond::JSON);
     map.insert(ACCEPT, if stream { EVENT_STREAM } else { respond::JSON });
     // A compressed stream arrives in lumps.
     map.insert(ACCEPT_ENCODING, if stream { IDENTITY } else { body::ACCEPTED });
+    for name in &provider.forward {
+        for value in client.get_all(name) {
+            map.append(name.clone(), value.clone());
+        }
+    }
+    for (name, value) in spec {
+        let name = HeaderName::try_from(name).map_err(|_| Fault::Unencodable)?;
+        let mut value = HeaderValue::from_str(value.expose()).map_err(|_| Fault::Unencodable)?;
+        value.set_sensitive(true);
+        map.insert(name, value);
+    }
+    map.extend(provider.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+    Ok(map)
 }
 
 /// Head of a provider's answer, and what the client is told beside it.

@@ -2,7 +2,7 @@
 //!
 //! Knows the shape of the language; knows nothing of what mappings mean or how they run.
 
-pub mod model;
-pub mod operators;
-pub mod schema;
-pub mod yaml;
+pub(crate) mod model;
+pub(crate) mod operators;
+pub(crate) mod schema;
+pub(crate) mod yaml;

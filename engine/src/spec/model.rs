@@ -3,6 +3,11 @@
 //! The doc comments are the descriptions of the JSON Schema, so they speak to authors of specs. Mappings are
 //! [`Template`]s here: what they mean is the compiler's business, which reads them from the tree with positions.
 
+#![expect(
+    dead_code,
+    reason = "the types are the schema; what they hold is read from the tree, which has the places"
+)]
+
 mod forms;
 mod stream;
 
@@ -10,34 +15,35 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-pub use forms::{Named, Operations, Patterns, Steps, Template};
-pub use stream::{Chunk, Framing, Step, Stream};
+pub(crate) use forms::{Named, Operations, Patterns, Steps, Template};
+pub(crate) use stream::{Step, Stream};
 
 /// Version of the language that this crate reads.
-pub const LANGUAGE_VERSION: u32 = 1;
+pub(crate) const LANGUAGE_VERSION: u32 = 1;
 
 /// Every operation that a spec may describe, with what it is.
-pub const OPERATIONS: &[(&str, &str)] = &[
+pub(crate) const OPERATIONS: &[(&str, &str)] = &[
     ("chat", "Chat completions: messages in, a message out; streams."),
     ("completions", "Text completions: a prompt in, a text out; streams."),
     ("embeddings", "Embeddings: texts in, vectors out."),
 ];
 
 /// Names in scope where a request is written.
-pub const REQUEST_SCOPE: &[&str] = &["$", "$std", "$raw", "$model", "$config", "$caps", "$ctx"];
+pub(crate) const REQUEST_SCOPE: &[&str] = &["$", "$std", "$raw", "$model", "$config", "$caps", "$ctx"];
 /// Names in scope where an answer is read.
-pub const RESPONSE_SCOPE: &[&str] = &["$", "$request", "$http", "$model", "$config", "$caps", "$ctx"];
+pub(crate) const RESPONSE_SCOPE: &[&str] = &["$", "$request", "$http", "$model", "$config", "$caps", "$ctx"];
 /// Names in scope where a message of a stream is read.
-pub const STREAM_SCOPE: &[&str] =
+pub(crate) const STREAM_SCOPE: &[&str] =
     &["$", "$event", "$state", "$request", "$http", "$model", "$config", "$caps", "$ctx"];
 /// Names in scope where an error answer is read.
-pub const ERROR_SCOPE: &[&str] = &["$", "$event", "$request", "$http", "$model", "$config", "$caps", "$ctx"];
+pub(crate) const ERROR_SCOPE: &[&str] =
+    &["$", "$event", "$request", "$http", "$model", "$config", "$caps", "$ctx"];
 
 /// One provider: where it is, how it authenticates, and how its wire format maps to the standard format.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Provider spec", rename = "Spec")]
-pub struct SpecFile {
+pub(crate) struct SpecFile {
     /// Version of the language this file is written in.
     #[schemars(title = "Language version", extend("const" = LANGUAGE_VERSION, "examples" = [1]))]
     pub interlingua: u32,
@@ -110,7 +116,7 @@ pub struct SpecFile {
 /// How much a spec can be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub(crate) enum Status {
     /// Complete, with cases, in use.
     Stable,
     /// Complete as far as known.
@@ -123,7 +129,7 @@ pub enum Status {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Configuration variable")]
-pub struct Variable {
+pub(crate) struct Variable {
     /// The type of the value.
     #[serde(rename = "type")]
     #[schemars(title = "Type", extend("examples" = ["string"]))]
@@ -157,7 +163,7 @@ pub struct Variable {
 /// The type of a configuration variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum VariableKind {
+pub(crate) enum VariableKind {
     /// A text.
     String,
     /// A whole number.
@@ -176,7 +182,7 @@ pub enum VariableKind {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Upstream")]
-pub struct Upstream {
+pub(crate) struct Upstream {
     /// The base address, a text; the operator's `base_url` replaces it.
     #[schemars(title = "Base URL", extend(
         "pattern" = "^(https?://|\\{\\{)",
@@ -199,7 +205,7 @@ pub struct Upstream {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Authentication")]
-pub struct Auth {
+pub(crate) struct Auth {
     /// Headers that carry credentials, names in lower case.
     #[serde(default)]
     #[schemars(title = "Headers", extend("propertyNames" = forms::header_name(), "x-scope" = REQUEST_SCOPE,
@@ -219,7 +225,7 @@ pub struct Auth {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Operation")]
-pub struct Operation {
+pub(crate) struct Operation {
     /// Another operation of this spec that serves this one; nothing else is said then.
     #[schemars(title = "Through another operation", length(min = 1), extend("examples" = ["chat"]))]
     pub via: Option<String>,
@@ -269,7 +275,7 @@ pub struct Operation {
 /// An HTTP method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Method {
+pub(crate) enum Method {
     /// With a body, the usual one.
     Post,
     /// With a body.
@@ -286,7 +292,7 @@ pub enum Method {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Index")]
-pub struct Index {
+pub(crate) struct Index {
     /// A path to the items.
     #[schemars(title = "Items", extend("x-scope" = REQUEST_SCOPE, "examples" = ["$.messages[*].tool_calls[*]"]))]
     pub each: String,
@@ -302,7 +308,7 @@ pub struct Index {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Refused request")]
-pub struct Reject {
+pub(crate) struct Reject {
     /// The condition under which a request is refused.
     #[serde(rename = "if")]
     #[schemars(title = "Condition", length(min = 1), extend("x-scope" = REQUEST_SCOPE, "examples" = ["$.n > 1"]))]
@@ -322,7 +328,7 @@ pub struct Reject {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Unsupported fields")]
-pub struct Unsupported {
+pub(crate) struct Unsupported {
     /// A 400 when present and not carried.
     #[serde(default)]
     #[schemars(title = "Refused", extend("uniqueItems" = true, "examples" = [["logprobs", "tools[].function.strict"]]))]
@@ -337,7 +343,7 @@ pub struct Unsupported {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Errors")]
-pub struct Errors {
+pub(crate) struct Errors {
     /// The condition under which a 2xx answer or a message of a stream is an error all the same.
     #[schemars(title = "Also an error when", length(min = 1), extend("x-scope" = ERROR_SCOPE, "examples" = ["$.base_resp.status_code != 0"]))]
     pub when: Option<String>,
@@ -370,7 +376,7 @@ pub struct Errors {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Model rule")]
-pub struct ModelRule {
+pub(crate) struct ModelRule {
     /// Globs (`*`, `?`) on the model's name, in any case.
     #[serde(rename = "match")]
     #[schemars(title = "Model names", extend("examples" = ["claude-3-*", ["claude-opus-4*", "claude-sonnet-4*"]]))]
@@ -384,7 +390,7 @@ pub struct ModelRule {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Renames")]
-pub struct Renames {
+pub(crate) struct Renames {
     /// Names of tools.
     #[schemars(title = "Tool names", extend("examples" = [{ "pattern": "[a-zA-Z0-9_-]", "max": 64 }]))]
     pub tool_name: Option<Rename>,
@@ -397,7 +403,7 @@ pub struct Renames {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Rename")]
-pub struct Rename {
+pub(crate) struct Rename {
     /// The characters allowed, as a character class.
     #[schemars(title = "Characters", extend("pattern" = "^\\[[^\\[\\]]+\\]$",
         "patternErrorMessage" = "the characters are one character class like `[a-zA-Z0-9_-]`", "examples" = ["[a-zA-Z0-9_-]"]))]

@@ -5,7 +5,7 @@
 
 /// What may stand behind a key that starts with `$`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// Any value of section 4 of the reference.
     Template,
     /// A list of such values.
@@ -32,7 +32,7 @@ pub enum Form {
 
 /// What a key that starts with `$` is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// It makes its mapping an operator, together with one of these arguments if there are any.
     Operator {
         /// One of these must stand beside it; nothing must if there are none.
@@ -47,7 +47,7 @@ pub enum Role {
 
 /// One key that starts with `$`.
 #[derive(Clone, Copy, Debug)]
-pub struct OperatorKey {
+pub(crate) struct OperatorKey {
     /// The key: `$each`.
     pub name: &'static str,
     /// What may stand behind it.
@@ -63,7 +63,7 @@ pub struct OperatorKey {
 }
 
 /// The entry of a key, if there is such an operator or argument.
-pub fn operator(name: &str) -> Option<&'static OperatorKey> {
+pub(crate) fn operator(name: &str) -> Option<&'static OperatorKey> {
     KEYS.iter().find(|key| key.name == name)
 }
 
@@ -86,7 +86,7 @@ const fn argument(
 }
 
 /// Every operator and argument, in the order of the reference.
-pub const KEYS: &[OperatorKey] = &[
+pub(crate) const KEYS: &[OperatorKey] = &[
     operator_key(
         "$literal",
         Form::Anything,

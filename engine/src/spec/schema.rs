@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::model::SpecFile;
 
-pub use check::check;
+pub(crate) use check::check;
 
 /// Where the published schema can be found.
 const ID: &str =
@@ -23,7 +23,7 @@ const ID: &str =
 
 /// Which rules a tree is checked by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rules {
+pub(crate) enum Rules {
     /// Everything that must be there is there: files without a parent, and merged ones.
     Whole,
     /// A file that extends another, alone: parts may be missing, null removes.

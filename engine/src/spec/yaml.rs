@@ -8,7 +8,7 @@ mod parse;
 
 use serde_json::Value;
 
-pub use parse::{MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_REPEATED_NODES, parse};
+pub(crate) use parse::parse;
 
 /// A place in one of the files of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,7 +36,7 @@ impl At {
 
 /// A value with its place.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub(crate) struct Node {
     /// Where the value starts. A value that comes through an alias has the place of its definition.
     pub at: At,
     /// The value.
@@ -45,7 +45,7 @@ pub struct Node {
 
 /// What a value is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// `null`, `~`, or nothing after a key.
     Null,
     /// `true` or `false`.
@@ -64,7 +64,7 @@ pub enum Kind {
 
 /// A key of a mapping; numbers and booleans are their text (`429: rate_limit`).
 #[derive(Clone, Debug)]
-pub struct Key {
+pub(crate) struct Key {
     /// The text of the key.
     pub text: Box<str>,
     /// Where the key starts.
@@ -87,47 +87,47 @@ impl PartialEq for Key {
 
 impl Node {
     /// The member with this key, if this is a mapping that has it.
-    pub fn get(&self, key: &str) -> Option<&Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         self.entry(key).map(|(_, value)| value)
     }
 
     /// The member with this key, and the key with its place.
-    pub fn entry(&self, key: &str) -> Option<(&Key, &Node)> {
+    pub(crate) fn entry(&self, key: &str) -> Option<(&Key, &Node)> {
         self.as_map()?.iter().find(|(name, _)| *name.text == *key).map(|(name, value)| (name, value))
     }
 
     /// The text, if this is one.
-    pub fn as_str(&self) -> Option<&str> {
+    pub(crate) fn as_str(&self) -> Option<&str> {
         if let Kind::Str(text) = &self.kind { Some(text) } else { None }
     }
 
     /// The boolean, if this is one.
-    pub fn as_bool(&self) -> Option<bool> {
+    pub(crate) fn as_bool(&self) -> Option<bool> {
         if let Kind::Bool(value) = self.kind { Some(value) } else { None }
     }
 
     /// The whole number, if this is one that fits.
-    pub fn as_int(&self) -> Option<i64> {
+    pub(crate) fn as_int(&self) -> Option<i64> {
         if let Kind::Int(value) = self.kind { Some(value) } else { None }
     }
 
     /// The members, if this is a mapping.
-    pub fn as_map(&self) -> Option<&[(Key, Node)]> {
+    pub(crate) fn as_map(&self) -> Option<&[(Key, Node)]> {
         if let Kind::Map(members) = &self.kind { Some(members) } else { None }
     }
 
     /// The items, if this is a list.
-    pub fn as_seq(&self) -> Option<&[Node]> {
+    pub(crate) fn as_seq(&self) -> Option<&[Node]> {
         if let Kind::Seq(items) = &self.kind { Some(items) } else { None }
     }
 
     /// Whether this is null or nothing.
-    pub fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(self.kind, Kind::Null)
     }
 
     /// What kind of value this is, for messages: `a text`, `a mapping`.
-    pub fn describe(&self) -> &'static str {
+    pub(crate) fn describe(&self) -> &'static str {
         match &self.kind {
             Kind::Null => "nothing",
             Kind::Bool(_) => "a boolean",
@@ -140,7 +140,7 @@ impl Node {
     }
 
     /// The value as JSON. Numbers are rounded to an `f64` if they are not whole numbers of 64 bits.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         match &self.kind {
             Kind::Null => Value::Null,
             Kind::Bool(value) => Value::Bool(*value),
@@ -155,7 +155,7 @@ impl Node {
     }
 
     /// The node at a JSON Pointer, and the place of its key if the last step is a key.
-    pub fn at_pointer(&self, pointer: &str) -> Option<(&Node, Option<At>)> {
+    pub(crate) fn at_pointer(&self, pointer: &str) -> Option<(&Node, Option<At>)> {
         let mut found = (self, None);
         for step in pointer.split('/').skip(1) {
             let step = step.replace("~1", "/").replace("~0", "~");

@@ -146,3 +146,64 @@ impl Write for Bounded {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Decompressor;
+    use crate::respond::Fault;
+    use http::HeaderValue;
+    use std::io::Write;
+
+    fn run(coding: &'static str, bytes: &[u8], step: usize, cap: usize) -> Result<Vec<u8>, Fault> {
+        let mut decompressor = Decompressor::for_headers([&HeaderValue::from_static(coding)], cap)?;
+        let mut out = Vec::new();
+        for piece in bytes.chunks(step) {
+            decompressor.push(piece, &mut out)?;
+        }
+        decompressor.finish(&mut out)?;
+        Ok(out)
+    }
+
+    fn plain() -> Vec<u8> {
+        (0..5_000_u32).flat_map(|n| n.to_string().into_bytes()).collect()
+    }
+
+    fn samples() -> [(&'static str, Vec<u8>); 3] {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&plain()).unwrap();
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        zlib.write_all(&plain()).unwrap();
+        let zstd =
+            ruzstd::encoding::compress_to_vec(&plain()[..], ruzstd::encoding::CompressionLevel::Fastest);
+        [("gzip", gzip.finish().unwrap()), ("deflate", zlib.finish().unwrap()), ("zstd", zstd)]
+    }
+
+    #[test]
+    fn whole_and_in_pieces() {
+        for (coding, bytes) in samples() {
+            for step in [1, 7, 1000, bytes.len()] {
+                assert_eq!(run(coding, &bytes, step, 1 << 20).unwrap(), plain(), "{coding} {step}");
+            }
+        }
+        // `brotli -q 1`-like literal: "hello\n", from the decoder's own tests.
+        let brotli = b"\x8f\x02\x80\x68\x65\x6c\x6c\x6f\x0a\x03";
+        for step in [1, 10] {
+            assert_eq!(run("br", brotli, step, 100).unwrap(), b"hello\n");
+        }
+    }
+
+    #[test]
+    fn bounded_and_complete() {
+        for (coding, bytes) in samples() {
+            assert!(matches!(run(coding, &bytes, bytes.len(), 1000), Err(Fault::TooLarge)), "{coding}");
+            let cut = &bytes[..bytes.len() / 2];
+            assert!(matches!(run(coding, cut, 100, 1 << 20), Err(Fault::Cut)), "{coding}");
+            assert!(
+                matches!(run(coding, b"these bytes are none", 100, 1 << 20), Err(Fault::Cut)),
+                "{coding}"
+            );
+        }
+        assert!(matches!(run("gzip, br", b"", 1, 1), Err(Fault::UnknownEncoding)));
+        assert_eq!(run("identity", b"abc", 1, 10).unwrap(), b"abc");
+    }
+}

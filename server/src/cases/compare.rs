@@ -8,7 +8,8 @@ const MAX_LINES: usize = 40;
 /// Nothing if both texts hold the same JSON, otherwise what differs.
 pub(super) fn json(expected: &str, actual: &str) -> Result<(), String> {
     let arena = Arena::new();
-    let expected = canonical(expected, &arena).map_err(|error| format!("the expectation is not JSON: {error}"))?;
+    let expected =
+        canonical(expected, &arena).map_err(|error| format!("the expectation is not JSON: {error}"))?;
     let actual = canonical(actual, &arena).map_err(|error| format!("the result is not JSON: {error}"))?;
     lines(&expected, &actual)
 }

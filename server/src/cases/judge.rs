@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use interlingua_engine::{
-    Answer, AnswerHead, Arena, Call, Encoded, Exchange, Library, Limits, Operation, OptionLayer, Options, Secret,
-    Setting, Settings, Target, Usage,
+    Answer, AnswerHead, Arena, Call, Encoded, Exchange, Library, Limits, Operation, OptionLayer, Options,
+    Secret, Setting, Settings, Target, Usage,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -105,13 +105,16 @@ impl Judge<'_> {
     }
 
     fn run(&mut self, library: &Library, file: &CaseFile) -> Result<(), String> {
-        let spec = library.spec(&self.case.spec).ok_or_else(|| format!("there is no spec `{}`", self.case.spec))?;
+        let spec =
+            library.spec(&self.case.spec).ok_or_else(|| format!("there is no spec `{}`", self.case.spec))?;
         let mut settings = Settings::default();
         for variable in spec.variables() {
             let given = file.settings.get(&variable.name);
             let setting = match given {
                 Some(Value::Null) => continue,
-                Some(value) if variable.secret => Setting::Secret(Secret::new(value.as_str().unwrap_or_default())),
+                Some(value) if variable.secret => {
+                    Setting::Secret(Secret::new(value.as_str().unwrap_or_default()))
+                }
                 Some(value) => Setting::Plain(value.clone()),
                 None if variable.secret => Setting::Secret(Secret::new(TEST_KEY)),
                 None => continue,
@@ -209,7 +212,8 @@ impl Judge<'_> {
         input: &str,
         output: &str,
     ) -> Result<(), String> {
-        let upstream: AnswerFile = serde_json::from_str(input).map_err(|error| format!("{output}: {error}"))?;
+        let upstream: AnswerFile =
+            serde_json::from_str(input).map_err(|error| format!("{output}: {error}"))?;
         let body = upstream.bytes();
         let headers: Vec<(String, String)> = upstream.headers.into_iter().collect();
         let answer = Answer { head: AnswerHead { status: upstream.status, headers: &headers }, body: &body };
@@ -342,7 +346,11 @@ fn minimal(operation: &str, model: &str) -> String {
 }
 
 /// Method, path and the headers that the expectation names.
-fn request_envelope(encoded: &Encoded, base_url: Option<&str>, expected: Option<&str>) -> Result<Value, String> {
+fn request_envelope(
+    encoded: &Encoded,
+    base_url: Option<&str>,
+    expected: Option<&str>,
+) -> Result<Value, String> {
     let base = base_url.and_then(|url| url.split_once("://")).map_or("", |(_, rest)| rest);
     let base_path = base.find('/').and_then(|at| base.get(at..)).unwrap_or_default().trim_end_matches('/');
     let mut path = format!("{base_path}{}", encoded.path);
@@ -352,16 +360,19 @@ fn request_envelope(encoded: &Encoded, base_url: Option<&str>, expected: Option<
     let mut headers = Map::new();
     match expected {
         Some(text) => {
-            let expected: Value = serde_json::from_str(text).map_err(|error| format!("request.out.json: {error}"))?;
+            let expected: Value =
+                serde_json::from_str(text).map_err(|error| format!("request.out.json: {error}"))?;
             let named = expected.get("headers").and_then(Value::as_object).cloned().unwrap_or_default();
             for name in named.keys() {
                 let sent = encoded.headers.iter().find(|(known, _)| known == name);
                 headers.insert(name.clone(), sent.map_or(Value::Null, |(_, value)| value.expose().into()));
             }
             let mut envelope = Map::new();
-            for (name, value) in
-                [("method", encoded.method.clone().into()), ("path", path.into()), ("headers", headers.into())]
-            {
+            for (name, value) in [
+                ("method", encoded.method.clone().into()),
+                ("path", path.into()),
+                ("headers", headers.into()),
+            ] {
                 if expected.get(name).is_some() {
                     envelope.insert(name.to_owned(), value);
                 }

@@ -35,28 +35,28 @@ pub(super) fn specs(files: &[PathBuf], json: bool, out: &mut dyn Write) -> Resul
 }
 
 /// Checks the config and every spec that it uses.
-pub(super) fn config(config: &Config, json: bool, out: &mut dyn Write) -> Result<Exit, String> {
-    let built = Gateway::library(config)
-        .and_then(|library| Gateway::build(config, &library, &process_environment, &[]));
-    match built {
-        Ok(_) if json => {
-            json_lines(out, &json!({ "config": config.path, "errors": [] })).map(|()| Exit::Fine)
-        }
-        Ok(gateway) => {
-            let name = if config.path.is_empty() { "no config file" } else { &config.path };
-            line(
+pub(super) fn config(path: Option<&Path>, json: bool, out: &mut dyn Write) -> Result<Exit, String> {
+    let checked = Config::load(path).and_then(|config| {
+        let library = Gateway::library(&config)?;
+        let gateway = Gateway::build(&config, &library, &process_environment, &[])?;
+        Ok((config.path, gateway.providers.len(), gateway.aliases.len()))
+    });
+    match checked {
+        Ok((path, providers, aliases)) if json => {
+            json_lines(
                 out,
-                format!(
-                    "{name}: no mistakes, {} providers, {} aliases",
-                    gateway.providers.len(),
-                    gateway.aliases.len()
-                ),
+                &json!({ "config": path, "providers": providers, "aliases": aliases, "errors": [] }),
             )?;
+            Ok(Exit::Fine)
+        }
+        Ok((path, providers, aliases)) => {
+            let name = if path.is_empty() { "no config file" } else { &path };
+            line(out, format!("{name}: no mistakes, {providers} providers, {aliases} aliases"))?;
             Ok(Exit::Fine)
         }
         Err(errors) if json => {
             let lines: Vec<String> = errors.lines().collect();
-            json_lines(out, &json!({ "config": config.path, "errors": lines })).map(|()| Exit::Found)
+            json_lines(out, &json!({ "errors": lines })).map(|()| Exit::Found)
         }
         Err(errors) => line(out, errors).map(|()| Exit::Found),
     }

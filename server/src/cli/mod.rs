@@ -135,29 +135,29 @@ pub fn main() -> ExitCode {
 /// The error is a message for the user, complete with `error:`.
 fn dispatch(cli: Cli) -> Result<Exit, String> {
     let Global { config, json } = cli.global;
-    let config = || Config::load(config.as_deref()).map_err(shown);
+    let loaded = || Config::load(config.as_deref()).map_err(shown);
     let mut out = io::stdout().lock();
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => {
             drop(out); // the server may run for years
-            serve::run(&config()?)
+            serve::run(&loaded()?)
         }
-        Command::Check { files } if files.is_empty() => check::config(&config()?, json, &mut out),
+        Command::Check { files } if files.is_empty() => check::config(config.as_deref(), json, &mut out),
         Command::Check { files } => check::specs(&files, json, &mut out),
         Command::Test { what, update } => {
             let passed = cases::test(what.as_deref(), update, json, &mut out).map_err(error)?;
             Ok(if passed { Exit::Fine } else { Exit::Found })
         }
-        Command::Translate(options) => translate::run(&config()?, &options, &mut out),
-        Command::Explain { from, to } => explain::run(&config()?, &from, &to, json, &mut out),
+        Command::Translate(options) => translate::run(&loaded()?, &options, &mut out),
+        Command::Explain { from, to } => explain::run(&loaded()?, &from, &to, json, &mut out),
         Command::Schema { name } => schema::run(name.as_deref(), json, &mut out),
         Command::Simulate { spec, port } => {
             drop(out);
-            serve::simulate(&config()?, &spec, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+            serve::simulate(&loaded()?, &spec, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
         }
-        Command::New { name, extends } => new::run(&config()?, &name, &extends, &mut out),
-        Command::Providers => providers::run(&config()?, json, &mut out),
-        Command::Config { what: ConfigCommand::Show } => show::run(&config()?, &mut out),
+        Command::New { name, extends } => new::run(&loaded()?, &name, &extends, &mut out),
+        Command::Providers => providers::run(&loaded()?, json, &mut out),
+        Command::Config { what: ConfigCommand::Show } => show::run(&loaded()?, &mut out),
     }
 }
 

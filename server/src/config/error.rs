@@ -107,6 +107,10 @@ impl Mistakes {
         }
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.found.len()
+    }
+
     pub(crate) fn finish(self) -> Result<(), ConfigErrors> {
         if self.found.is_empty() { Ok(()) } else { Err(ConfigErrors { mistakes: self.found }) }
     }
@@ -124,13 +128,21 @@ fn explain(error: &YamlError) -> (String, Option<String>) {
         YamlError::SerdeInvalidType { unexpected, expected, .. }
         | YamlError::SerdeInvalidValue { unexpected, expected, .. } => {
             // The first word says the kind ("string", "map"); what follows quotes the value.
-            let kind = unexpected.split([' ', '`', '"']).next().unwrap_or_default();
-            (format!("expected {expected}, found {kind}"), None)
+            match unexpected.split([' ', '`', '"']).next() {
+                None | Some("" | "another") => (format!("expected {expected}"), None),
+                Some(kind) => (format!("expected {expected}, found {kind}"), None),
+            }
         }
         YamlError::DuplicateMappingKey { key: Some(key), .. } => {
             (format!("key `{key}` is written twice"), None)
         }
-        other => (other.to_string().lines().next().unwrap_or_default().to_owned(), None),
+        other => {
+            let text = other.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            // The place stands in front already.
+            let message = first.rsplit_once(" at line ").map_or(first, |(message, _)| message);
+            (message.to_owned(), None)
+        }
     }
 }
 

@@ -27,7 +27,10 @@ pub(crate) fn setting(
             (true, _) => {
                 Err(format!("`{}` must be a text, `{{ env: NAME }}` or `{{ file: PATH }}`", variable.name))
             }
-            (false, value) => Ok(Setting::Plain(value.clone())),
+            (false, value) => {
+                variable.accepts(value).map_err(|message| format!("`{}` {message}", variable.name))?;
+                Ok(Setting::Plain(value.clone()))
+            }
         };
     };
     read(variable, reference.fetch(dir, env)?)

@@ -80,3 +80,69 @@ fn parse(path: &str, text: &str) -> Result<File, ConfigErrors> {
 pub fn schema() -> schemars::Schema {
     schemars::schema_for!(File)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, schema};
+    use std::path::Path;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let error = Config::from_text("c.yaml", text, Path::new("")).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn mistakes_have_a_place_and_advice() {
+        check("listn: x", "c.yaml:1:1: error: unknown key `listn`\n  help: did you mean `listen`?");
+        check(
+            "limits:\n  body_bytes: 32MB\n",
+            "c.yaml:2:3: error: expected a size such as `32MiB`, `16KiB`, `4096B`",
+        );
+        check(
+            "timeouts: { idle: 5 }\n",
+            "c.yaml:1:13: error: expected a duration such as `300s`, `500ms`, `5m`",
+        );
+        check("providers:\n  a:\n    b: x\n    b: y\n", "c.yaml:4:5: error: key `b` is written twice");
+    }
+
+    #[test]
+    fn secrets_are_not_quoted() {
+        for text in [
+            "providers: sk-hidden",
+            "models: [sk-hidden]",
+            "log: { usage: [sk-hidden] }",
+            "strict: sk-hidden",
+        ] {
+            let error = Config::from_text("c.yaml", text, Path::new("")).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("sk-hidden"), "{error}");
+        }
+        let config =
+            Config::from_text("c.yaml", "providers: { a: { key: sk-hidden } }", Path::new("")).unwrap();
+        assert!(!format!("{config:?}").contains("sk-hidden"));
+    }
+
+    #[test]
+    fn nothing_is_a_config_too() {
+        for text in ["", "# only a comment\n\n"] {
+            assert!(Config::from_text("c.yaml", text, Path::new("")).is_ok());
+        }
+        let config = Config::from_text("c.yaml", "providers:\n  a:\n", Path::new("")).unwrap();
+        assert!(config.file.providers.is_some_and(|providers| providers.contains_key("a")));
+    }
+
+    /// `UPDATE_SCHEMAS=1 cargo test` writes it anew.
+    #[test]
+    fn published_schema_is_fresh() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schema/config.schema.json");
+        let fresh = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+        if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+            std::fs::write(&path, &fresh).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap_or_default(),
+            fresh,
+            "UPDATE_SCHEMAS=1 writes it anew"
+        );
+    }
+}

@@ -19,7 +19,8 @@ const UNAVAILABLE: [&str; 5] = ["auth", "limits", "tls", "proxy", "h2"];
 
 impl<'de> Deserialize<'de> for ProviderSection {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(SectionVisitor)
+        // Any: a provider that needs nothing is a name and a colon.
+        deserializer.deserialize_any(SectionVisitor)
     }
 }
 

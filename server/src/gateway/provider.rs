@@ -99,7 +99,11 @@ pub(crate) fn build(
     for (word, at) in &section.unavailable {
         mistakes.add(at, format!("`{word}` is a reserved word that this version cannot serve yet"));
     }
-    let (settings, mut secrets) = settings(section, spec, site, mistakes);
+    let before = mistakes.count();
+    let (settings, mut secrets) = settings(name, section, spec, site, mistakes);
+    if mistakes.count() > before {
+        return None; // the compiler would only say the same again, in the spec's terms
+    }
     let headers = headers(&section.headers, site, &mut secrets, mistakes);
     let forward = forward(&section.forward, mistakes);
     let program = match spec.compile(&settings) {
@@ -173,7 +177,8 @@ pub(crate) fn simulated(
 }
 
 fn settings(
-    section: &ProviderSection,
+    provider: &str,
+    section: &At<ProviderSection>,
     spec: &Spec,
     site: &Site<'_>,
     mistakes: &mut Mistakes,
@@ -196,7 +201,6 @@ fn settings(
             None => from_environment(variable, site.env),
         };
         match found {
-            None => {}
             Some(Ok(setting)) => {
                 if let Setting::Secret(secret) = &setting {
                     secrets.push(secret.clone());
@@ -205,8 +209,15 @@ fn settings(
             }
             Some(Err(message)) => match written {
                 Some(at) => mistakes.add(at, message),
-                None => mistakes.add_general(message),
+                None => mistakes.add(section, format!("provider `{provider}`: {message}")),
             },
+            None if variable.required && variable.default.is_none() => {
+                let message = format!("provider `{provider}` needs `{}`", variable.name);
+                let help =
+                    variable.env.as_ref().map(|env| format!("set it here, or {env} in the environment"));
+                mistakes.add_with_help(section, message, help);
+            }
+            None => {}
         }
     }
     (settings, secrets)

@@ -23,12 +23,15 @@ use tokio::time::{Sleep, sleep};
 /// How long a request waits for its record.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// How long the end of the process waits for queued lines.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// Lines that wait for a slow sink; more are counted and lost.
 const QUEUE: usize = 10_000;
 
 /// A record file, open for appending.
 pub(crate) struct Sink {
-    /// None only while dropping.
+    /// None only while dropping: that ends the thread.
     queue: Option<SyncSender<Job>>,
     writer: Option<JoinHandle<()>>,
     file: Arc<Mutex<Appender>>,
@@ -95,11 +98,12 @@ impl Sink {
 }
 
 impl Drop for Sink {
-    /// Lets the thread write what is queued.
+    /// Lets the thread write what is queued, unless the sink hangs: then the process must still end.
     fn drop(&mut self) {
         self.queue = None;
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
+        let deadline = Instant::now() + FAREWELL;
+        while self.writer.as_ref().is_some_and(|writer| !writer.is_finished()) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }

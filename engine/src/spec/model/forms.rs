@@ -47,7 +47,7 @@ pub(super) fn header_name() -> Value {
 /// A mapping or a value of one, as it is written; its meaning is found by compiling it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(transparent)]
-pub struct Template(pub Value);
+pub(crate) struct Template(pub Value);
 
 impl JsonSchema for Template {
     fn schema_name() -> Cow<'static, str> {
@@ -111,7 +111,7 @@ fn operator_schema(key: &OperatorKey, template: &Value) -> Value {
 
 /// Values by name, in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Named<T>(pub IndexMap<String, T>);
+pub(crate) struct Named<T>(pub IndexMap<String, T>);
 
 impl<T> Default for Named<T> {
     fn default() -> Named<T> {
@@ -152,7 +152,7 @@ impl<T: JsonSchema> JsonSchema for Named<T> {
 /// The operations by name.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(transparent)]
-pub struct Operations(pub Named<Operation>);
+pub(crate) struct Operations(pub Named<Operation>);
 
 impl JsonSchema for Operations {
     fn schema_name() -> Cow<'static, str> {
@@ -187,7 +187,7 @@ fn example() -> Value {
 
 /// One step or a list of steps.
 #[derive(Clone, Debug, Default)]
-pub struct Steps(pub Vec<Step>);
+pub(crate) struct Steps(pub Vec<Step>);
 
 impl<'de> Deserialize<'de> for Steps {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Steps, D::Error> {
@@ -212,7 +212,7 @@ impl JsonSchema for Steps {
 
 /// One glob or a list of globs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Patterns(pub Vec<String>);
+pub(crate) struct Patterns(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for Patterns {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Patterns, D::Error> {

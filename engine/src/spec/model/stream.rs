@@ -10,7 +10,7 @@ use super::{Named, REQUEST_SCOPE, STREAM_SCOPE, Steps, Template, forms};
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Stream")]
-pub struct Stream {
+pub(crate) struct Stream {
     /// The path of streamed calls, only if it differs.
     #[schemars(title = "Path", extend("pattern" = forms::PATH, "patternErrorMessage" = forms::PATH_MESSAGE,
         "x-scope" = REQUEST_SCOPE, "examples" = ["/v1/chat-stream"]))]
@@ -72,7 +72,7 @@ pub struct Stream {
 /// How the messages of a stream are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Framing {
+pub(crate) enum Framing {
     /// Server-sent events.
     Sse,
     /// One JSON value per line.
@@ -83,7 +83,7 @@ pub enum Framing {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Chunk")]
-pub struct Chunk {
+pub(crate) struct Chunk {
     /// The id of every chunk.
     #[schemars(title = "Id", extend("x-scope" = STREAM_SCOPE, "examples" = ["$state.id"]))]
     pub id: Option<Template>,
@@ -96,7 +96,7 @@ pub struct Chunk {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Step")]
-pub struct Step {
+pub(crate) struct Step {
     /// The rest only if this condition holds.
     #[serde(rename = "if")]
     #[schemars(title = "Condition", length(min = 1), extend("x-scope" = STREAM_SCOPE, "examples" = ["$.delta.type == 'text_delta'"]))]

@@ -17,7 +17,7 @@ use crate::spec::yaml::{At, Node};
 const MAX_MISTAKES: usize = 500;
 
 /// Every place where a tree is not as the schema says.
-pub fn check(tree: &Node, rules: Rules) -> Vec<SpecError> {
+pub(crate) fn check(tree: &Node, rules: Rules) -> Vec<SpecError> {
     let compiled = compiled(rules);
     let Some(validator) = &compiled.validator else {
         return vec![SpecError::new(codes::STRUCTURE, tree.at, "", "the schema of specs is broken")];

@@ -15,19 +15,19 @@ use crate::codes;
 use crate::diagnostic::{SpecError, pointer_join, quoted};
 
 /// Largest spec file, in bytes. The longest spec known is a fortieth of it.
-pub const MAX_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 /// Deepest nesting of lists and mappings.
-pub const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 64;
 /// Most values of a file: texts, numbers, lists, mappings and keys, after anchors were expanded.
-pub const MAX_NODES: usize = 100_000;
+const MAX_NODES: usize = 100_000;
 /// Most values that stand in anchors, and that aliases and merge keys repeat, taken together.
-pub const MAX_REPEATED_NODES: usize = 10_000;
+const MAX_REPEATED_NODES: usize = 10_000;
 
 /// Reads one YAML document.
 ///
 /// # Errors
 /// The first mistake of the text, codes E0101 to E0111.
-pub fn parse(file: u16, text: &str) -> Result<Node, SpecError> {
+pub(crate) fn parse(file: u16, text: &str) -> Result<Node, SpecError> {
     if text.len() > MAX_BYTES {
         let message = format!("the file has {} bytes, a spec may have {MAX_BYTES}", text.len());
         return Err(SpecError::new(codes::FILE_TOO_LARGE, At::file(file), "", message));
