@@ -7,6 +7,7 @@ mod codec;
 mod codes;
 mod compile;
 mod diagnostic;
+mod fixture;
 mod json;
 mod library;
 mod options;
@@ -21,6 +22,7 @@ pub mod standard;
 
 pub use codes::Code;
 pub use diagnostic::{Position, SpecError, SpecErrors};
+pub use fixture::{Ask, Content, Fixture, Fixtures, Frame, Reply};
 pub use json::{Arena, Array, Object, ParseError, ParseOptions, Value, parse, scan, write_line, write_value};
 pub use library::{Library, Spec};
 pub use options::{OptionLayer, Options};
@@ -32,5 +34,5 @@ pub use serve::{
     StreamDecoder, Target, Usage,
 };
 pub use settings::{Setting, Settings, Variable, VariableKind};
-pub use spec::schema::provider_schema;
+pub use spec::schema::{fixture_schema, provider_schema};
 pub use standard::Refusal;

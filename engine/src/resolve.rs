@@ -3,7 +3,7 @@
 //! Knows how files relate to each other and what must be there; knows nothing of what mappings mean. Every mistake of
 //! every file is collected; a file whose parent is broken is only checked for what it says itself.
 
-mod merge;
+pub(crate) mod merge;
 mod rules;
 
 use std::collections::{BTreeMap, HashMap};

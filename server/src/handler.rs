@@ -38,6 +38,8 @@ const AGENT: HeaderValue = HeaderValue::from_static(concat!("interlingua/", env!
 const STRICT: HeaderName = HeaderName::from_static("x-interlingua-strict");
 
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+/// Not every provider streams events: some send lines of JSON.
+const ANY_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream, */*;q=0.5");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
@@ -182,7 +184,7 @@ fn upstream_headers(
     map.insert(HOST, provider.upstream.address.authority.clone());
     map.insert(USER_AGENT, AGENT);
     map.insert(CONTENT_TYPE, respond::JSON);
-    map.insert(ACCEPT, if stream { EVENT_STREAM } else { respond::JSON });
+    map.insert(ACCEPT, if stream { ANY_STREAM } else { respond::JSON });
     // A compressed stream arrives in lumps.
     map.insert(ACCEPT_ENCODING, if stream { IDENTITY } else { body::ACCEPTED });
     for name in &provider.forward {

@@ -15,8 +15,8 @@ pub(crate) struct Sse {
     line: usize,
     /// Everything before was searched for the end of the line.
     searched: usize,
-    /// The last line ended with CR: an LF that follows belongs to it.
-    after_cr: bool,
+    /// A CR was seen that no LF followed: here CR alone ends lines.
+    bare_cr: bool,
     fresh: bool,
     event: Field,
     data: Field,
@@ -40,7 +40,7 @@ impl Sse {
             start: 0,
             line: 0,
             searched: 0,
-            after_cr: false,
+            bare_cr: false,
             fresh: true,
             event: Field::default(),
             data: Field::default(),
@@ -64,13 +64,12 @@ impl Sse {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next finished event that has data or a name.
+    /// The next finished event; one without data (comments, a lone name) has empty data.
     pub(crate) fn next(&mut self) -> Result<Option<Frame<'_>>, CodecError> {
         while let Some((from, to)) = self.read_line()? {
             if from == to {
-                if let Some(found) = self.finish_event(self.line)? {
-                    return self.frame(found);
-                }
+                let found = self.finish_event(self.line);
+                return self.frame(&found).map(Some);
             } else {
                 self.field(from, to)?;
             }
@@ -84,12 +83,11 @@ impl Sse {
         if from < to {
             self.line = to;
             self.searched = to;
-            self.field(from, to)?;
+            let end = if self.buffer.last() == Some(&b'\r') { to - 1 } else { to };
+            self.field(from, end)?;
         }
-        match self.finish_event(to)? {
-            Some(found) => self.frame(found),
-            None => Ok(None),
-        }
+        let found = self.finish_event(to);
+        if found.is_empty() { Ok(None) } else { self.frame(&found).map(Some) }
     }
 
     /// Moves over one line; returns where its text stands.
@@ -104,16 +102,6 @@ impl Sse {
                 self.searched = BOM.len();
             }
             self.fresh = false;
-        }
-        if self.after_cr && self.line < self.buffer.len() {
-            if self.buffer.get(self.line) == Some(&b'\n') {
-                self.line += 1;
-                self.searched = self.line;
-                if self.start + 1 == self.line {
-                    self.start = self.line;
-                }
-            }
-            self.after_cr = false;
         }
         let rest = self.buffer.get(self.searched..).unwrap_or_default();
         let Some(offset) = memchr::memchr2(b'\n', b'\r', rest) else {
@@ -132,8 +120,14 @@ impl Sse {
         if self.buffer.get(end) == Some(&b'\r') {
             match self.buffer.get(end + 1) {
                 Some(b'\n') => self.line = end + 2,
-                Some(_) => {}
-                None => self.after_cr = true,
+                Some(_) => self.bare_cr = true,
+                None if self.bare_cr => {}
+                // An LF may follow: the line ends with the next byte.
+                None => {
+                    self.line = from;
+                    self.searched = end;
+                    return Ok(None);
+                }
             }
         }
         self.searched = self.line;
@@ -176,29 +170,28 @@ impl Sse {
         Ok(())
     }
 
-    /// Ends the event at `end`; none if there was nothing in it but comments.
-    fn finish_event(&mut self, end: usize) -> Result<Option<Found>, CodecError> {
-        let found = Found {
-            start: self.start,
-            end,
-            event: self.event,
-            data: self.data,
-            joined: self.lines > 1,
-        };
-        let empty = self.lines == 0 && self.event.from == self.event.to;
+    /// Ends the event at `end`.
+    fn finish_event(&mut self, end: usize) -> Found {
+        let found =
+            Found { start: self.start, end, event: self.event, data: self.data, lines: self.lines };
         self.start = end;
         self.event = Field::default();
         self.data = Field::default();
         self.lines = 0;
-        Ok((!empty).then_some(found))
+        found
     }
 
-    fn frame(&self, found: Found) -> Result<Option<Frame<'_>>, CodecError> {
-        Ok(Some(Frame {
+    fn frame(&self, found: &Found) -> Result<Frame<'_>, CodecError> {
+        let data = match found.lines {
+            0 => "",
+            1 => text(&self.buffer, found.data)?,
+            _ => &self.joined,
+        };
+        Ok(Frame {
             event: text(&self.buffer, found.event)?,
-            data: if found.joined { &self.joined } else { text(&self.buffer, found.data)? },
+            data,
             raw: self.buffer.get(found.start..found.end).unwrap_or_default(),
-        }))
+        })
     }
 }
 
@@ -207,7 +200,13 @@ struct Found {
     end: usize,
     event: Field,
     data: Field,
-    joined: bool,
+    lines: usize,
+}
+
+impl Found {
+    fn is_empty(&self) -> bool {
+        self.lines == 0
+    }
 }
 
 impl Field {

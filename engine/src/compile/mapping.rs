@@ -4,11 +4,11 @@ use super::scope::{Compiler, Known, MAX_NESTING, normal_name};
 use crate::codes;
 use crate::diagnostic::{did_you_mean, quoted};
 use crate::program::ir::{
-    Capture, Carried, Clamp, Const, Each, Fault, Find, FromJson, If, Join, Let, Lookup, Members,
+    Base, Capture, Carried, Clamp, Const, Each, Fault, Find, FromJson, If, Join, Let, Lookup, Members,
     Merge, Merging, Node, Pick, PickAt, Place, Source, Switch, Table,
 };
 use crate::spec::yaml::{At, Key, Kind, Node as Yaml};
-use crate::standard::Shape;
+use crate::standard::{LeafSet, Shape};
 use std::sync::Arc;
 
 /// An operator: its key, the keys that may stand beside it, whether plain members may.
@@ -26,7 +26,7 @@ const fn op(key: &'static str, beside: &'static [&'static str], members: bool) -
 const OPERATORS: &[Operator] = &[
     op("$literal", &[], false),
     op("$first", &[], false),
-    op("$if", &["$then", "$else"], true),
+    op("$if", &["$then", "$else", "$covers"], true),
     op("$switch", &["$default"], true),
     op("$lookup", &["$table", "$in", "$reverse", "$default"], false),
     op("$each", &["$in", "$do", "$merge_by"], false),
@@ -238,7 +238,10 @@ impl<'s> Compiler<'s> {
             "$switch" => self.switch(value, members, carry),
             "$lookup" => self.lookup(yaml, value, members, carry),
             "$each" => self.each(yaml, value, members, carry),
-            "$concat" => self.nodes(operator, value, carry).map(Node::Concat),
+            "$concat" => match value.as_seq() {
+                Some(_) => self.nodes(operator, value, carry).map(Node::Concat),
+                None => Some(Node::Flatten(Box::new(self.inner(operator, value, carry)))),
+            },
             "$count" => Some(Node::Count(Box::new(self.inner(operator, value, false)))),
             "$join" => self.join(value, members, carry),
             "$merge" => self.merge(value, members, carry),
@@ -320,8 +323,37 @@ impl<'s> Compiler<'s> {
         };
         let otherwise = self.argument(members, "$else", carry).unwrap_or(Node::Const(Const::Absent));
         let (cond, compared) = cond?;
-        let carries = if carry { self.discriminators(&compared) } else { Carried::default() };
+        let mut carries = if carry { self.discriminators(&compared) } else { Carried::default() };
+        if let Some(covers) = find(members, "$covers") {
+            carries.leaves = carries.leaves.union(self.covered(covers));
+        }
         Some(Node::If(Box::new(If { cond, then, otherwise, carries })))
+    }
+
+    /// Leaves of which a branch says all there is to say.
+    fn covered(&mut self, covers: &'s Yaml) -> LeafSet {
+        let mut leaves = LeafSet::default();
+        let Some(standard) = self.standard.filter(|_| self.section == super::scope::Section::Request) else {
+            self.error(codes::BAD_ARGUMENT, covers.at, "`$covers` is about requests");
+            return leaves;
+        };
+        for item in covers.as_seq().unwrap_or_default() {
+            let path = item.as_str().unwrap_or_default();
+            match standard.leaves_at(path) {
+                Some(found) => leaves = leaves.union(found),
+                None => {
+                    let names: Vec<&str> = standard.leaf_names().iter().map(String::as_str).collect();
+                    self.unknown(
+                        codes::UNKNOWN_LEAF,
+                        item.at,
+                        format!("the standard request has no `{path}`"),
+                        path,
+                        names.iter().copied(),
+                    );
+                }
+            }
+        }
+        leaves
     }
 
     /// A discriminator that was compared with a literal is carried when the comparison chose a case.
@@ -594,47 +626,57 @@ impl<'s> Compiler<'s> {
             Some(items) => items.iter().collect(),
             None => vec![value],
         };
-        let bases = bases.into_iter().map(|base| {
-            let reads = self.reads;
-            let (mut node, known) = self.within("$merge", |this| this.known(base, carry));
-            if let Node::Path(path) = &mut node {
-                self.uncarry(&mut path.carries, known, &omit);
-                self.reads = reads;
-                self.reads.add(&path.carries);
-            }
-            node
-        });
-        let bases = bases.collect();
+        let mut compiled = Vec::new();
+        for base in bases {
+            let (node, known) = self.within("$merge", |this| this.known(base, false));
+            compiled.push((node, known));
+        }
         let members = self.plain_members(members, carry);
+        let bases = compiled
+            .into_iter()
+            .map(|(value, known)| {
+                let carries = if carry { self.spread(known, &omit) } else { Carried::default() };
+                let hidden = members.iter().map(|(name, _)| self.member_leaves(known, name)).collect();
+                Base { value, carries, hidden }
+            })
+            .collect();
         Some(Node::Merge(Box::new(Merge { bases, omit, members })))
     }
 
     /// What a spread object carries, less the members that are left out.
-    fn uncarry(&mut self, carries: &mut Carried, known: Known, omit: &[Box<str>]) {
-        let shape = match known {
-            Known::Standard(shape) | Known::Field(shape) => shape,
-            Known::Ordinary => match self.standard {
-                Some(standard) => standard.request(),
-                None => return,
-            },
-            _ => return,
-        };
+    fn spread(&mut self, known: Known, omit: &[Box<str>]) -> Carried {
+        if self.section != super::scope::Section::Request {
+            return Carried::default();
+        }
+        let mut carries = known.carried(self.standard);
         for name in omit {
-            match shape.member(normal_name(name)) {
-                Some(member) => carries.leaves = carries.leaves.minus(member.leaves()),
-                None if matches!(known, Known::Ordinary) => {
-                    let place = self.extras.iter().position(|extra| extra == name);
-                    let place = place.or_else(|| {
-                        (self.extras.len() < super::scope::MAX_EXTRAS).then(|| {
-                            self.extras.push(name.clone());
-                            self.extras.len() - 1
-                        })
-                    });
-                    carries.extras &= !place.map_or(0, |place| 1 << place);
-                }
-                None => {}
+            carries.leaves = carries.leaves.minus(self.member_leaves(known, name));
+            if matches!(known, Known::Ordinary)
+                && self.standard.is_none_or(|it| it.request().member(normal_name(name)).is_none())
+            {
+                let place = self.extras.iter().position(|extra| extra == name);
+                let place = place.or_else(|| {
+                    (self.extras.len() < super::scope::MAX_EXTRAS).then(|| {
+                        self.extras.push(name.clone());
+                        self.extras.len() - 1
+                    })
+                });
+                carries.extras &= !place.map_or(0, |place| 1 << place);
             }
         }
+        self.reads.add(&carries);
+        carries
+    }
+
+    fn member_leaves(&self, known: Known, name: &str) -> LeafSet {
+        let shape = match known {
+            Known::Standard(shape) | Known::Field(shape) => Some(shape),
+            Known::Ordinary => self.standard.map(crate::standard::Standard::request),
+            _ => None,
+        };
+        shape
+            .and_then(|shape| shape.member(normal_name(name)))
+            .map_or_else(LeafSet::default, Shape::leaves)
     }
 
     fn from_json(&mut self, value: &'s Yaml, members: &'s [(Key, Yaml)], carry: bool) -> Option<Node> {

@@ -275,6 +275,13 @@ impl<'s> Compiler<'s> {
             }),
             "http" => self.http(at, rest),
             "config" => self.config(at, text, rest),
+            "path" => {
+                let captures: Vec<String> = self.captures.clone();
+                let known: Vec<&str> = captures.iter().map(String::as_str).collect();
+                self.fixed(at, name, rest, &known)?;
+                // What a path captures is an object of texts; requests have no `$request`.
+                Some((Root::Request, Known::Anything, rest))
+            }
             "caps" => {
                 let facts: Vec<String> = self.facts.clone();
                 let known: Vec<&str> = facts.iter().map(String::as_str).collect();

@@ -31,6 +31,8 @@ pub(crate) enum Section {
     Errors,
     /// `upstream.url`, table and state values: nothing but the config
     Load,
+    /// A simulator's fixture: the request it answers
+    Fixture,
 }
 
 impl Section {
@@ -46,6 +48,7 @@ impl Section {
                 &["$", "$request", "$http", "$model", "$config", "$caps", "$ctx", "$event"]
             }
             Section::Load => &["$config"],
+            Section::Fixture => &["$", "$http", "$path", "$ctx"],
         }
     }
 }
@@ -112,6 +115,8 @@ pub(crate) struct Compiler<'s> {
     pub(crate) fragments: HashMap<&'s str, &'s Yaml>,
     pub(crate) settings: HashMap<String, Setting>,
     pub(crate) facts: Vec<String>,
+    /// Names that the path of the route being compiled captures.
+    pub(crate) captures: Vec<String>,
     /// Names of the state variables of the stream being compiled.
     pub(crate) states: Vec<String>,
     /// Names of the indexes of the operation being compiled, with what is known of their values.

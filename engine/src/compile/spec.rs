@@ -75,13 +75,14 @@ pub(super) struct Shared<'s> {
 }
 
 impl<'s> Compiler<'s> {
-    fn new(tree: &'s Yaml) -> Self {
+    pub(crate) fn new(tree: &'s Yaml) -> Self {
         let mut compiler = Compiler {
             errors: Vec::new(),
             tables: HashMap::new(),
             fragments: HashMap::new(),
             settings: HashMap::new(),
             facts: Vec::new(),
+            captures: Vec::new(),
             states: Vec::new(),
             indexes: Vec::new(),
             standard: None,
@@ -479,14 +480,15 @@ impl<'s> Compiler<'s> {
             };
             let item = if lowered.path.single { self.item(lowered.known) } else { lowered.known };
             let by = definition.get("by").and_then(Yaml::as_str).unwrap_or_default();
-            self.index_member(definition, "by", item);
             let known = match definition.get("value") {
                 Some(_) => self.index_member(definition, "value", item),
                 None => item,
             };
             let value = definition.get("value").and_then(Yaml::as_str).map(names);
+            let by_known = self.index_member(definition, "by", item);
+            let carries = by_known.carried(self.standard);
             self.indexes.push((key.text.to_string(), known));
-            indexes.push(Index { each: lowered.path, by: names(by), value });
+            indexes.push(Index { each: lowered.path, by: names(by), value, carries });
         }
         indexes
     }

@@ -90,59 +90,6 @@ pub fn scan<'a>(
     Ok(value)
 }
 
-/// One member of a top-level object: its name, its value's text, and where that value stands.
-#[derive(Clone, Copy)]
-pub(crate) struct Member<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) value: &'a str,
-    /// Byte offset of the member's name (its opening quote).
-    pub(crate) start: usize,
-    /// Byte offset of the value's first byte.
-    pub(crate) value_start: usize,
-}
-
-/// The members of a document that must be an object, each value validated but not parsed.
-pub(crate) fn members_of<'a>(
-    text: &'a str,
-    arena: &'a Arena,
-    options: &ParseOptions<'_>,
-) -> Result<Vec<Member<'a>>, ParseError> {
-    let mut parser = Parser::new(text, arena, options);
-    parser.space();
-    if parser.peek() != Some(b'{') {
-        return Err(parser.error("expected an object"));
-    }
-    let mut found = Vec::with_capacity(16);
-    parser.depth = 1;
-    parser.pos += 1;
-    parser.space();
-    if parser.peek() == Some(b'}') {
-        parser.pos += 1;
-    } else {
-        loop {
-            parser.space();
-            let start = parser.pos;
-            let name = parser.name()?;
-            parser.space();
-            let value_start = parser.pos;
-            parser.value::<false>()?;
-            let value = text.get(value_start..parser.pos).unwrap_or_default();
-            found.push(Member { name, value, start, value_start });
-            if !parser.more(b'}')? {
-                break;
-            }
-        }
-    }
-    parser.end()?;
-    if options.unique {
-        let names: Vec<&str> = found.iter().map(|member| member.name).collect();
-        if has_twins(&names, |name| *name) {
-            return Err(ParseError { offset: 0, reason: "duplicate member name" });
-        }
-    }
-    Ok(found)
-}
-
 struct Parser<'a, 'o> {
     text: &'a str,
     bytes: &'a [u8],

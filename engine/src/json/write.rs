@@ -13,6 +13,35 @@ pub fn write_line(value: Value<'_>, out: &mut Vec<u8>) {
     write(value, out, true);
 }
 
+/// As [`write_value`], but without white space between tokens, whatever the source had.
+pub fn write_compact(value: Value<'_>, out: &mut Vec<u8>) {
+    match value {
+        Value::Array(array) => {
+            out.push(b'[');
+            for (place, item) in array.items.iter().enumerate() {
+                if place > 0 {
+                    out.push(b',');
+                }
+                write_compact(*item, out);
+            }
+            out.push(b']');
+        }
+        Value::Object(object) => {
+            out.push(b'{');
+            for (place, (name, member)) in object.members.iter().enumerate() {
+                if place > 0 {
+                    out.push(b',');
+                }
+                write_text(name, out);
+                out.push(b':');
+                write_compact(*member, out);
+            }
+            out.push(b'}');
+        }
+        scalar => write(scalar, out, false),
+    }
+}
+
 fn write(value: Value<'_>, out: &mut Vec<u8>, one_line: bool) {
     match value {
         Value::Absent | Value::Null => out.extend_from_slice(b"null"),

@@ -206,6 +206,8 @@ pub(crate) enum Node {
     Find(Box<Find>),
     Each(Box<Each>),
     Concat(Box<[Node]>),
+    /// A list of lists as one list.
+    Flatten(Box<Node>),
     Count(Box<Node>),
     Join(Box<Join>),
     Merge(Box<Merge>),
@@ -307,9 +309,19 @@ pub(crate) struct Join {
 
 #[derive(Debug)]
 pub(crate) struct Merge {
-    pub(crate) bases: Box<[Node]>,
+    pub(crate) bases: Box<[Base]>,
     pub(crate) omit: Box<[Box<str>]>,
     pub(crate) members: Members,
+}
+
+/// One object that is spread.
+#[derive(Debug)]
+pub(crate) struct Base {
+    pub(crate) value: Node,
+    /// What spreading it carries, less the members that are left out.
+    pub(crate) carries: Carried,
+    /// For each member written beside it: what the base's member of that name would carry.
+    pub(crate) hidden: Box<[LeafSet]>,
 }
 
 #[derive(Debug)]
@@ -365,4 +377,6 @@ pub(crate) struct Index {
     pub(crate) each: Path,
     pub(crate) by: Box<[Box<str>]>,
     pub(crate) value: Option<Box<[Box<str>]>>,
+    /// What a hit carries: the key that was asked for was written there.
+    pub(crate) carries: Carried,
 }

@@ -13,7 +13,7 @@ const OWN: &[&str] = &["interlingua", "provider", "extends"];
 const MAX_MISTAKES: usize = 500;
 
 /// The parent's tree with what the child says. Null where the parent has nothing is a mistake.
-pub(super) fn merge(parent_name: &str, parent: &Node, child: &Node, errors: &mut Vec<SpecError>) -> Node {
+pub(crate) fn merge(parent_name: &str, parent: &Node, child: &Node, errors: &mut Vec<SpecError>) -> Node {
     let inherited = match &parent.kind {
         Kind::Map(members) => members.iter().filter(|(key, _)| !OWN.contains(&&*key.text)).cloned().collect(),
         _ => Vec::new(),

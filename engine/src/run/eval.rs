@@ -2,9 +2,9 @@
 
 use super::path::position;
 use super::scope::{Ran, Run, Stop};
-use crate::json::{ParseOptions, Value, compare, parse, sum, write_value};
+use crate::json::{ParseOptions, Value, compare, parse, sum, write_compact};
 use crate::program::ir::{
-    Capture, Clamp, Find, FromJson, Let, Lookup, Members, Merge, Node, Pick, PickAt, Piece, Place,
+    Capture, Carried, Clamp, Find, FromJson, Let, Lookup, Members, Merge, Node, Pick, PickAt, Piece, Place,
     Switch, Text,
 };
 use std::cmp::Ordering;
@@ -44,6 +44,7 @@ impl<'a> Run<'a> {
             Node::Find(find) => self.find(find),
             Node::Each(each) => self.each(each),
             Node::Concat(nodes) => self.concat(nodes),
+            Node::Flatten(node) => self.flatten(node),
             Node::Count(node) => self.count(node),
             Node::Join(join) => self.join(join),
             Node::Merge(merge) => self.merge(merge),
@@ -208,6 +209,9 @@ impl<'a> Run<'a> {
             let found = self.indexed(find.index, key)?;
             if !found.is_absent() {
                 self.carry(&find.on_hit);
+                if let Some(index) = self.inputs.indexes.get(usize::from(find.index)) {
+                    self.carry(&index.carries);
+                }
                 return Ok(found);
             }
         }
@@ -216,11 +220,13 @@ impl<'a> Run<'a> {
 
     fn merge(&mut self, merge: &'a Merge) -> Ran<Value<'a>> {
         let mut members: Vec<(&'a str, Value<'a>)> = Vec::new();
+        let mut carried = Carried::default();
         for base in &merge.bases {
-            let value = self.eval(base)?.open(self.arena);
+            let value = self.eval(&base.value)?.open(self.arena);
             let Some(found) = value.as_object() else {
                 continue;
             };
+            carried.add(&base.carries);
             self.burn(found.len())?;
             for (name, value) in found {
                 if !merge.omit.iter().any(|omitted| **omitted == **name) {
@@ -228,12 +234,20 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        for (name, node) in &merge.members {
+        for (place, (name, node)) in merge.members.iter().enumerate() {
             let value = self.eval(node)?;
-            if !value.is_absent() {
-                self.put(&mut members, name, value)?;
+            if value.is_absent() {
+                continue;
             }
+            // A member that is written over is not carried by the base it hides.
+            for base in &merge.bases {
+                if let Some(hidden) = base.hidden.get(place) {
+                    carried.leaves = carried.leaves.minus(*hidden);
+                }
+            }
+            self.put(&mut members, name, value)?;
         }
+            self.carry(&carried);
         Ok(self.built(&members))
     }
 
@@ -268,13 +282,14 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// Compact, numbers and order as they came.
     fn json_text(&mut self, node: &'a Node) -> Ran<Value<'a>> {
         let value = self.eval(node)?;
         if value.is_absent() {
             return Ok(Value::Absent);
         }
         let mut json = Vec::new();
-        write_value(value, &mut json);
+        write_compact(value.open(self.arena), &mut json);
         self.burn(json.len() / 16)?;
         let text = std::str::from_utf8(&json).unwrap_or_default();
         Ok(Value::Text(self.arena.alloc_str(text)))

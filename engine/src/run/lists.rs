@@ -104,17 +104,34 @@ impl<'a> Run<'a> {
     pub(super) fn concat(&mut self, nodes: &'a [Node]) -> Ran<Value<'a>> {
         let mut all = Vec::new();
         for node in nodes {
-            let value = self.eval(node)?.open(self.arena);
-            match value {
-                Value::Absent => {}
-                Value::Array(array) => {
-                    self.burn(array.items.len())?;
-                    all.extend_from_slice(array.items);
-                }
-                other => all.push(other),
-            }
+            let value = self.eval(node)?;
+            self.extend(&mut all, value)?;
         }
         Ok(self.built_list(&all))
+    }
+
+    pub(super) fn flatten(&mut self, node: &'a Node) -> Ran<Value<'a>> {
+        let value = self.eval(node)?.open(self.arena);
+        let Some(lists) = value.as_array() else {
+            return Ok(value);
+        };
+        let mut all = Vec::new();
+        for list in lists {
+            self.extend(&mut all, *list)?;
+        }
+        Ok(self.built_list(&all))
+    }
+
+    fn extend(&mut self, all: &mut Vec<Value<'a>>, value: Value<'a>) -> Ran<()> {
+        match value.open(self.arena) {
+            Value::Absent => {}
+            Value::Array(array) => {
+                self.burn(array.items.len())?;
+                all.extend_from_slice(array.items);
+            }
+            other => all.push(other),
+        }
+        Ok(())
     }
 
     pub(super) fn count(&mut self, node: &'a Node) -> Ran<Value<'a>> {

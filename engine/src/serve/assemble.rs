@@ -434,11 +434,8 @@ impl Assembler {
             && let Some(usage) = self.usage.clone()
         {
             self.open_chunk(out);
-            out.truncate(out.len() - 1);
             out.extend_from_slice(b"],\"usage\":");
-            let last = out.len();
             out.extend_from_slice(usage.as_bytes());
-            debug_assert!(out.len() > last);
             out.extend_from_slice(b"}\n\n");
         }
         out.extend_from_slice(DONE);

@@ -203,7 +203,7 @@ impl Operation {
         let mut run = Run::new(arena, inputs, self.slots, bytes);
         self.refuse(&mut run)?;
         let body = run.eval(&self.request).map_err(|stop| stop.into_refusal())?;
-        let losses = self.losses(&run, &normalised, ordinary, target)?;
+        let losses = self.losses(&run, &normalised, target)?;
         let body = self.finish_body(&mut run, body, stream)?;
         let head = self.head(&mut run, stream)?;
         let exchange = Exchange {
@@ -264,7 +264,6 @@ impl Operation {
         &self,
         run: &Run<'_>,
         normalised: &Normalised<'_>,
-        ordinary: Value<'_>,
         target: &Target<'_>,
     ) -> Result<Vec<String>, Refusal> {
         let lost = normalised.present.minus(run.carried).minus(self.unsupported.ignore);
@@ -295,7 +294,7 @@ impl Operation {
                 names.push((*name).to_owned());
             }
         }
-        let _ = ordinary;
+        names.sort_unstable();
         if target.strict
             && let Some(first) = names.first()
         {

@@ -137,6 +137,16 @@ pub(crate) const KEYS: &[OperatorKey] = &[
             r#"{ "$if": "$.n > 1", "$then": "many", "$else": "one" }"#,
         ],
     ),
+    argument(
+        "$covers",
+        Form::Names,
+        &["$if"],
+        [
+            "Leaves that need no more",
+            "Where the condition holds, these leaves of the request are not lost: leaving them out is what the request asks for.",
+            r#"{ "$if": "$.tool_choice.type == 'none'", "$then": [], "$covers": ["tools"] }"#,
+        ],
+    ),
     operator_key(
         "$switch",
         Form::Template,
@@ -239,11 +249,11 @@ pub(crate) const KEYS: &[OperatorKey] = &[
     ),
     operator_key(
         "$concat",
-        Form::Templates,
+        Form::Template,
         &[],
         [
             "Join lists",
-            "One list out of several; absent ones vanish, anything but a list counts as one item.",
+            "One list out of several, or out of a computed list of lists; absent ones vanish, anything but a list counts as one item.",
             r#"{ "$concat": ["$.first", "$.second"] }"#,
         ],
     ),

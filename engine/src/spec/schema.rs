@@ -8,18 +8,23 @@ mod check;
 use std::sync::OnceLock;
 
 use jsonschema::Validator;
-use schemars::Schema;
+use schemars::{JsonSchema, Schema};
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use serde_json::{Map, Value, json};
 
 use super::model::SpecFile;
+use crate::fixture::FixtureFile;
 
 pub(crate) use check::check;
 
 /// Where the published schema can be found.
 const ID: &str =
     "https://raw.githubusercontent.com/interlingua-gateway/interlingua/main/schema/provider.schema.json";
+
+/// Where the published schema of fixtures can be found.
+const FIXTURE_ID: &str =
+    "https://raw.githubusercontent.com/interlingua-gateway/interlingua/main/schema/fixture.schema.json";
 
 /// Which rules a tree is checked by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +33,8 @@ pub(crate) enum Rules {
     Whole,
     /// A file that extends another, alone: parts may be missing, null removes.
     Child,
+    /// A simulator's fixture.
+    Fixture,
 }
 
 /// The JSON Schema (draft 2020-12) for editors: `schema/provider.schema.json`.
@@ -45,6 +52,21 @@ pub fn provider_schema() -> Value {
     schema
 }
 
+/// The JSON Schema (draft 2020-12) of a simulator's fixture, for editors: `schema/fixture.schema.json`.
+///
+/// As lenient as that of specs where a fixture that is the same as another may leave out or remove.
+pub fn fixture_schema() -> Value {
+    let mut schema = relaxed(&derived::<FixtureFile>(FIXTURE_ID));
+    if let Some(root) = schema.as_object_mut() {
+        root.insert("required".to_owned(), json!(["interlingua", "simulates"]));
+        root.insert("if".to_owned(), json!({ "not": { "required": ["same_as"] } }));
+        root.insert("then".to_owned(), json!({ "required": ["routes"] }));
+        let defs = root.shift_remove("$defs");
+        root.extend(defs.map(|defs| ("$defs".to_owned(), defs)));
+    }
+    schema
+}
+
 /// The schema and its compiled form.
 struct Compiled {
     schema: Value,
@@ -54,27 +76,32 @@ struct Compiled {
 fn compiled(rules: Rules) -> &'static Compiled {
     static WHOLE: OnceLock<Compiled> = OnceLock::new();
     static CHILD: OnceLock<Compiled> = OnceLock::new();
+    static FIXTURE: OnceLock<Compiled> = OnceLock::new();
     let compile = |schema: Value| Compiled { validator: jsonschema::validator_for(&schema).ok(), schema };
     match rules {
         Rules::Whole => WHOLE.get_or_init(|| compile(whole().clone())),
         Rules::Child => CHILD.get_or_init(|| compile(partial(relaxed(whole())))),
+        Rules::Fixture => FIXTURE.get_or_init(|| compile(derived::<FixtureFile>(FIXTURE_ID))),
     }
 }
 
 /// The strict schema: what schemars derives, made precise.
 fn whole() -> &'static Value {
     static SCHEMA: OnceLock<Value> = OnceLock::new();
-    SCHEMA.get_or_init(|| {
-        let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(precise));
-        let mut schema = settings.into_generator().into_root_schema_for::<SpecFile>().to_value();
-        if let Some(root) = schema.as_object_mut() {
-            let rest = std::mem::take(root);
-            root.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
-            root.insert("$id".to_owned(), json!(ID));
-            root.extend(rest.into_iter().filter(|(key, _)| key != "$schema"));
-        }
-        schema
-    })
+    SCHEMA.get_or_init(|| derived::<SpecFile>(ID))
+}
+
+/// What schemars derives of a file's type, made precise.
+fn derived<T: JsonSchema>(id: &str) -> Value {
+    let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(precise));
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    if let Some(root) = schema.as_object_mut() {
+        let rest = std::mem::take(root);
+        root.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+        root.insert("$id".to_owned(), json!(id));
+        root.extend(rest.into_iter().filter(|(key, _)| key != "$schema"));
+    }
+    schema
 }
 
 /// Undoes what makes messages vague: unions with null, lists of constants, empty defaults.

@@ -104,6 +104,9 @@ pub fn completion_choice<'a>(choice: Value<'a>, arena: &'a Arena) -> Value<'a> {
             _ => members.push((name, value)),
         }
     }
+    if !members.iter().any(|(name, _)| *name == "logprobs") {
+        members.push(("logprobs", Value::Null));
+    }
     arena.object(&members)
 }
 

@@ -24,7 +24,7 @@ use tokio::time::{Sleep, sleep};
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long the end of the process waits for queued lines.
-const FAREWELL: Duration = Duration::from_secs(2);
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Lines that wait for a slow sink; more are counted and lost.
 const QUEUE: usize = 10_000;

@@ -1,0 +1,621 @@
+//! No order of upstream events breaks what a stream owes its client.
+//!
+//! Recorded streams of the case folders are shuffled, thinned out, doubled, spliced, cut and damaged by
+//! a seeded generator; the client's bytes are then held against the guarantees of the spec reference,
+//! section 7.
+
+mod common;
+
+use common::{Recorded, Rng, encode, events, mutate, operations, program_of, recorded};
+use interlingua_engine::{
+    AnswerHead, Arena, Operation, ParseOptions, Progress, StreamDecoder, parse,
+};
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What the gateway promises depends on who writes the chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    /// The engine.
+    Engine,
+    /// The upstream: its bytes pass.
+    Upstream,
+}
+
+#[derive(Default)]
+struct Call {
+    arguments: String,
+    named: bool,
+    kind: String,
+}
+
+#[derive(Default)]
+struct Choice {
+    finish: Option<String>,
+    calls: Vec<Call>,
+    lists: BTreeMap<String, u64>,
+}
+
+/// Everything that is wrong with a client's stream.
+fn complaint(out: &[u8], progress: Progress, usage_wanted: bool, writer: Writer) -> Result<(), String> {
+    let text = std::str::from_utf8(out).map_err(|_| "not UTF-8")?;
+    if progress == Progress::Open {
+        return Err("still open".to_owned());
+    }
+    if writer == Writer::Upstream {
+        let lines = text.replace('\r', "\n");
+        let last = lines.trim_end().lines().last().unwrap_or_default().trim();
+        let done = last.strip_prefix("data:").is_some_and(|data| data.trim() == "[DONE]");
+        return if done == (progress == Progress::Ended) {
+            Ok(())
+        } else {
+            Err(format!("[DONE] does not fit {progress:?}"))
+        };
+    }
+    let text = text.strip_suffix("\n\n").ok_or("the last event is not ended")?;
+    let events: Vec<&str> = text.split("\n\n").collect();
+    let mut head: Option<[Json; 4]> = None;
+    let mut choices: BTreeMap<i64, Choice> = BTreeMap::new();
+    let mut usages = 0;
+    for (place, event) in events.iter().enumerate() {
+        let last = place + 1 == events.len();
+        let data = event.strip_prefix("data: ").ok_or_else(|| format!("no data: {event}"))?;
+        if data.contains(['\n', '\r']) {
+            return Err(format!("more than one line: {event}"));
+        }
+        if data == "[DONE]" {
+            if last && progress == Progress::Ended {
+                continue;
+            }
+            return Err("[DONE] where it may not be".to_owned());
+        }
+        parse(data, &Arena::new(), &ParseOptions::strict(200)).map_err(|error| format!("{error}: {data}"))?;
+        let chunk: Json = serde_json::from_str(data).map_err(|error| format!("{error}: {data}"))?;
+        if let Some(error) = chunk.get("error") {
+            if !last || progress != Progress::Failed || !error["message"].is_string() {
+                return Err(format!("an error where it may not be: {data}"));
+            }
+            continue;
+        }
+        if last {
+            return Err(format!("the stream ends with {data}"));
+        }
+        if usages > 0 {
+            return Err(format!("after usage: {data}"));
+        }
+        let these = ["id", "object", "created", "model"].map(|name| chunk[name].clone());
+        if these.iter().any(Json::is_null) || *head.get_or_insert_with(|| these.clone()) != these {
+            return Err(format!("another id, model or time: {data}"));
+        }
+        let list = chunk["choices"].as_array().ok_or_else(|| format!("no choices: {data}"))?;
+        if chunk.get("usage").is_some_and(|usage| !usage.is_null()) {
+            if !list.is_empty() || !usage_wanted {
+                return Err(format!("usage: {data}"));
+            }
+            usages += 1;
+        } else if list.is_empty() {
+            return Err(format!("nothing in it: {data}"));
+        }
+        for choice in list {
+            let index = choice["index"].as_i64().ok_or_else(|| format!("no index: {data}"))?;
+            let first = !choices.contains_key(&index);
+            let known = choices.entry(index).or_default();
+            if known.finish.is_some() {
+                return Err(format!("after the finish reason: {data}"));
+            }
+            if chunk["object"] == "chat.completion.chunk" {
+                delta(known, first, &choice["delta"]).map_err(|what| format!("{what}: {data}"))?;
+            } else if !choice["text"].is_string() || choice.get("delta").is_some() {
+                return Err(format!("no text: {data}"));
+            }
+            known.finish = choice["finish_reason"].as_str().map(str::to_owned);
+        }
+    }
+    if progress == Progress::Ended {
+        if choices.is_empty() || choices.values().any(|choice| choice.finish.is_none()) {
+            return Err("a choice without its finish reason".to_owned());
+        }
+        let calls = choices.values().flat_map(|choice| &choice.calls);
+        if calls.clone().any(|call| call.kind == "function" && call.arguments.is_empty()) {
+            return Err("a call without arguments".to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn delta(choice: &mut Choice, first: bool, delta: &Json) -> Result<(), String> {
+    let members = delta.as_object().ok_or("no delta")?;
+    if first != members.contains_key("role") {
+        return Err("role not once and first".to_owned());
+    }
+    for (name, value) in members {
+        let Some(items) = value.as_array() else {
+            continue;
+        };
+        if name == "tool_calls" {
+            for item in items {
+                call(choice, item)?;
+            }
+        } else if items.iter().all(Json::is_object) {
+            let next = choice.lists.entry(name.clone()).or_default();
+            for item in items {
+                if item["index"].as_u64() != Some(*next) {
+                    return Err(format!("`{name}` is not numbered densely"));
+                }
+                *next += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn call(choice: &mut Choice, item: &Json) -> Result<(), String> {
+    let index = item["index"].as_u64().and_then(|index| usize::try_from(index).ok()).ok_or("a call without index")?;
+    let first = index == choice.calls.len();
+    if first {
+        choice.calls.push(Call { kind: item["type"].as_str().unwrap_or_default().to_owned(), ..Call::default() });
+    }
+    let known = choice.calls.get_mut(index).ok_or("the calls are not numbered densely")?;
+    let says = |name: &str| item.get(name).is_some();
+    if first != says("id") || first != says("type") {
+        return Err("id and type of a call not once and first".to_owned());
+    }
+    if first && !item["id"].as_str().is_some_and(|id| !id.is_empty()) {
+        return Err("a call with an empty id".to_owned());
+    }
+    for (kind, payload) in [("function", "arguments"), ("custom", "input")] {
+        let Some(inner) = item.get(kind) else {
+            continue;
+        };
+        if kind != known.kind {
+            return Err(format!("a call of type {} goes on as {kind}", known.kind));
+        }
+        if inner.get("name").is_some() {
+            if known.named {
+                return Err("a call named twice".to_owned());
+            }
+            known.named = true;
+        }
+        known.arguments += inner[payload].as_str().ok_or("arguments are not text")?;
+    }
+    Ok(())
+}
+
+struct Served {
+    out: Vec<u8>,
+    progress: Progress,
+}
+
+fn serve<'p>(mut decoder: StreamDecoder, pieces: impl Iterator<Item = &'p [u8]>) -> Served {
+    let mut out = Vec::new();
+    for piece in pieces {
+        decoder.feed(piece, &mut out);
+    }
+    let progress = decoder.finish(&mut out);
+    let length = out.len();
+    assert_eq!(decoder.feed(b"data: {}\n\n", &mut out), progress, "a stream that is over stays so");
+    assert_eq!(decoder.finish(&mut out), progress);
+    assert_eq!(out.len(), length, "something was said after the end");
+    assert_eq!(decoder.failure().is_some(), progress == Progress::Failed);
+    let _ = (decoder.usage(), decoder.model(), decoder.finish_reason());
+    Served { out, progress }
+}
+
+struct Subject {
+    operation: Arc<Operation>,
+    exchange: interlingua_engine::Exchange,
+    usage_wanted: bool,
+    writer: Writer,
+}
+
+impl Subject {
+    fn new(operation: &Arc<Operation>, recorded: &Recorded, usage_wanted: bool, writer: Writer) -> Self {
+        let mut request = recorded.request.clone();
+        request["stream"] = json!(true);
+        request["stream_options"] = json!({ "include_usage": usage_wanted });
+        let encoded = encode(operation, request.to_string().as_bytes(), &recorded.model).unwrap();
+        Self { operation: Arc::clone(operation), exchange: encoded.exchange, usage_wanted, writer }
+    }
+
+    fn decoder(&self) -> StreamDecoder {
+        self.operation.stream(self.exchange.clone(), &AnswerHead { status: 200, headers: &[] })
+    }
+
+    /// Runs the bytes whole and split, and checks both.
+    fn check(&self, bytes: &[u8], rng: &mut Rng, what: &dyn Fn() -> String) {
+        let whole = serve(self.decoder(), std::iter::once(bytes));
+        if let Err(problem) = complaint(&whole.out, whole.progress, self.usage_wanted, self.writer) {
+            panic!(
+                "{}: {problem}\n--- in\n{}\n--- out\n{}",
+                what(),
+                String::from_utf8_lossy(bytes),
+                String::from_utf8_lossy(&whole.out)
+            );
+        }
+        let most = *rng.pick(&[1, 2, 3, 7, 20, 100]);
+        let split = serve(self.decoder(), pieces(bytes, most, rng).into_iter());
+        assert_eq!(
+            String::from_utf8_lossy(&split.out),
+            String::from_utf8_lossy(&whole.out),
+            "{}: another output when split\n--- in\n{}",
+            what(),
+            String::from_utf8_lossy(bytes)
+        );
+        assert_eq!(split.progress, whole.progress);
+    }
+}
+
+fn pieces<'b>(bytes: &'b [u8], most: usize, rng: &mut Rng) -> Vec<&'b [u8]> {
+    let mut rest = bytes;
+    let mut all = Vec::new();
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at((1 + rng.below(most)).min(rest.len()));
+        all.push(piece);
+        rest = after;
+    }
+    all
+}
+
+fn writer(spec: &str) -> Writer {
+    let text = std::fs::read_to_string(common::root().join(format!("specs/{spec}.yaml"))).unwrap();
+    let passes = text.lines().any(|line| line.trim_start().starts_with("pass: true"));
+    let parent = text.lines().find_map(|line| line.strip_prefix("extends:")).map(|name| {
+        let name = name.split('#').next().unwrap_or_default();
+        name.trim().to_owned()
+    });
+    match parent {
+        _ if passes => Writer::Upstream,
+        Some(parent) if !text.contains("normalize: true") && !text.contains("pass: null") => writer(&parent),
+        _ => Writer::Engine,
+    }
+}
+
+/// Another order of the events of a stream, sometimes with events of another one.
+fn disorder(own: &[Vec<u8>], others: &[Vec<u8>], ndjson: bool, rng: &mut Rng) -> Vec<u8> {
+    let mut events = own.to_vec();
+    match rng.below(7) {
+        0 => rng.shuffle(&mut events),
+        1 => {
+            for _ in 0..=rng.below(3) {
+                let (a, b) = (rng.below(events.len()), rng.below(events.len()));
+                events.swap(a, b);
+            }
+        }
+        2 => {
+            for _ in 0..=rng.below(3) {
+                if events.len() > 1 {
+                    events.remove(rng.below(events.len()));
+                }
+            }
+        }
+        3 => {
+            for _ in 0..=rng.below(4) {
+                let again = rng.pick(&events).clone();
+                events.insert(rng.below(events.len() + 1), again);
+            }
+        }
+        4 => {
+            for _ in 0..=rng.below(6) {
+                events.insert(rng.below(events.len() + 1), rng.pick(others).clone());
+            }
+        }
+        5 => {
+            let place = rng.below(events.len());
+            mutate(&mut events[place], rng);
+        }
+        _ => {
+            events.retain(|_| !rng.one_in(4));
+            let twice = events.clone();
+            events.extend(twice);
+        }
+    }
+    let mut bytes = events.concat();
+    if rng.one_in(3) {
+        bytes.truncate(rng.below(bytes.len() + 1));
+    }
+    match rng.below(8) {
+        0 => bytes.splice(0..0, "\u{feff}".bytes()).for_each(drop),
+        1 if !ndjson => {
+            bytes = String::from_utf8_lossy(&bytes).replace('\n', "\r\n").into_bytes();
+        }
+        2 if !ndjson => {
+            bytes = String::from_utf8_lossy(&bytes).replace('\n', "\r").into_bytes();
+        }
+        3 if !ndjson => bytes.splice(0..0, b": hello\n\n".iter().copied()).for_each(drop),
+        _ => {}
+    }
+    bytes
+}
+
+/// Orders tried for each recorded stream; `ORDERS=5000 cargo test --release` tries more.
+fn how_many() -> usize {
+    std::env::var("ORDERS").ok().and_then(|orders| orders.parse().ok()).unwrap_or(50)
+}
+
+/// The orders of all streams whose chunks are written by one or the other.
+fn orders(of: Writer) {
+    let all = recorded();
+    let how_many = how_many();
+    let mut tried = 0;
+    for (spec, operation) in operations() {
+        if writer(&spec) != of {
+            continue;
+        }
+        let streams: Vec<&Recorded> = all
+            .iter()
+            .filter(|it| it.spec == spec && it.operation == operation.name())
+            .collect();
+        let others: Vec<Vec<u8>> = streams.iter().flat_map(|it| events(&it.bytes, it.ndjson)).collect();
+        for (place, stream) in streams.iter().enumerate() {
+            let own = events(&stream.bytes, stream.ndjson);
+            if own.is_empty() {
+                continue;
+            }
+            for order in 0..how_many {
+                let seed = (place * how_many + order) as u64;
+                let mut rng = Rng::new(seed);
+                let subject = Subject::new(&operation, stream, order % 2 == 0, of);
+                let bytes = disorder(&own, &others, stream.ndjson, &mut rng);
+                subject.check(&bytes, &mut rng, &|| {
+                    format!("{spec} {} {} seed {seed}", operation.name(), stream.case)
+                });
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried >= how_many, "nothing was tried");
+}
+
+#[test]
+fn any_order_of_translated_streams() {
+    orders(Writer::Engine);
+}
+
+#[test]
+fn any_order_of_passing_streams() {
+    orders(Writer::Upstream);
+}
+
+/// The streams of the standard dialect, rebuilt instead of passed.
+#[test]
+fn any_order_of_normalized_streams() {
+    let program = program_of(NORMALIZED);
+    let all = recorded();
+    let how_many = how_many();
+    for name in ["chat", "completions"] {
+        let operation = program.operation(name).unwrap();
+        let streams: Vec<&Recorded> =
+            all.iter().filter(|it| !it.ndjson && it.spec != "anthropic" && it.operation == name).collect();
+        let others: Vec<Vec<u8>> = streams.iter().flat_map(|it| events(&it.bytes, false)).collect();
+        for (place, stream) in streams.iter().enumerate() {
+            let own = events(&stream.bytes, false);
+            for order in 0..how_many {
+                let seed = (place * how_many + order) as u64;
+                let mut rng = Rng::new(seed);
+                let usual = Recorded { request: common::minimal(name), bytes: Vec::new(), ..clone(stream) };
+                let subject = Subject::new(operation, &usual, order % 2 == 0, Writer::Engine);
+                let bytes = disorder(&own, &others, false, &mut rng);
+                subject.check(&bytes, &mut rng, &|| format!("normalized {name} {} seed {seed}", stream.case));
+            }
+        }
+    }
+}
+
+fn clone(of: &Recorded) -> Recorded {
+    Recorded {
+        spec: of.spec.clone(),
+        operation: of.operation.clone(),
+        case: of.case.clone(),
+        model: of.model.clone(),
+        request: of.request.clone(),
+        bytes: of.bytes.clone(),
+        ndjson: of.ndjson,
+    }
+}
+
+const NORMALIZED: &str = r#"
+interlingua: 1
+provider: x
+upstream: { url: "https://x.example" }
+operations:
+  chat:
+    path: /v1/chat/completions
+    request: { $merge: $std, model: $model }
+    response: $
+    stream: { framing: sse, normalize: true, done: "[DONE]" }
+  completions:
+    path: /v1/completions
+    request: { $merge: $std, model: $model }
+    response: $
+    stream: { framing: sse, normalize: true, done: "[DONE]" }
+errors:
+  when: $.error
+  message: $.error.message
+"#;
+
+/// Chunks that an upstream of the standard dialect might send, sound and unsound.
+fn wild_chunk(rng: &mut Rng) -> String {
+    fn scalar(rng: &mut Rng) -> Json {
+        match rng.below(9) {
+            0 => Json::Null,
+            1 => json!(""),
+            2 => json!("a\nb\u{2028}\"\\"),
+            3 => json!(true),
+            4 => json!(-1),
+            5 => json!(1.5),
+            6 => json!({}),
+            7 => json!([]),
+            _ => json!("x"),
+        }
+    }
+    fn call(rng: &mut Rng) -> Json {
+        let mut item = serde_json::Map::new();
+        for name in ["index", "id", "type", "function", "custom", "extra"] {
+            if rng.one_in(3) {
+                continue;
+            }
+            let value = match name {
+                _ if rng.one_in(12) => scalar(rng),
+                "index" => json!(rng.below(3)),
+                "id" => json!(*rng.pick(&["call_1", "call_2", ""])),
+                "type" => json!(*rng.pick(&["function", "function", "custom"])),
+                "function" => json!({ "name": *rng.pick(&["f", "g", ""]), "arguments": *rng.pick(&["", "{", "}"]) }),
+                "custom" if rng.one_in(3) => json!({ "name": "c", "input": "i" }),
+                _ => continue,
+            };
+            item.insert(name.to_owned(), value);
+        }
+        Json::Object(item)
+    }
+    let mut delta = serde_json::Map::new();
+    for name in ["role", "content", "reasoning_content", "tool_calls", "thinking_blocks", "images", "refusal"] {
+        if rng.one_in(2) {
+            continue;
+        }
+        let value = match name {
+            _ if rng.one_in(10) => scalar(rng),
+            "tool_calls" => (0..rng.below(4)).map(|_| call(rng)).collect(),
+            "thinking_blocks" | "images" => {
+                (0..rng.below(3)).map(|_| json!({ "type": "t", "index": rng.below(5) })).collect()
+            }
+            _ => json!(*rng.pick(&["", "text", "assistant"])),
+        };
+        delta.insert(name.to_owned(), value);
+    }
+    let mut choice = serde_json::Map::new();
+    if !rng.one_in(5) {
+        choice.insert("index".to_owned(), if rng.one_in(9) { scalar(rng) } else { json!(rng.below(3)) });
+    }
+    let text = rng.one_in(9);
+    let name = if text { "text" } else { "delta" };
+    choice.insert(name.to_owned(), if rng.one_in(12) { scalar(rng) } else { Json::Object(delta) });
+    if text {
+        choice.insert(name.to_owned(), json!("text"));
+    }
+    if rng.one_in(3) {
+        choice.insert("logprobs".to_owned(), json!({ "content": [] }));
+    }
+    choice.insert(
+        "finish_reason".to_owned(),
+        if rng.one_in(4) { json!(*rng.pick(&["stop", "length", "", "tool_calls"])) } else { Json::Null },
+    );
+    let mut chunk = serde_json::Map::new();
+    for (name, value) in [("id", json!("i")), ("model", json!("n")), ("created", json!(3)), ("object", json!("o"))] {
+        if !rng.one_in(4) {
+            chunk.insert(name.to_owned(), if rng.one_in(8) { scalar(rng) } else { value });
+        }
+    }
+    let choices: Json = match rng.below(8) {
+        0 => json!([]),
+        1 => scalar(rng),
+        2 => json!([choice, choice]),
+        _ => json!([choice]),
+    };
+    chunk.insert("choices".to_owned(), choices);
+    if rng.one_in(5) {
+        chunk.insert("usage".to_owned(), if rng.one_in(3) { scalar(rng) } else { json!({ "prompt_tokens": 1 }) });
+    }
+    let chunk = Json::Object(chunk);
+    if rng.one_in(4) {
+        // Line breaks inside of a document: data lines are joined by them.
+        let pretty = serde_json::to_string_pretty(&chunk).unwrap();
+        let lines: Vec<String> = pretty.lines().map(|line| format!("data: {line}\n")).collect();
+        return format!("{}\n", lines.concat());
+    }
+    format!("data: {chunk}\n\n")
+}
+
+#[test]
+fn any_chunks_of_normalized_streams() {
+    let program = program_of(NORMALIZED);
+    for seed in 0..100 * how_many() as u64 {
+        let mut rng = Rng::new(seed);
+        let name = *rng.pick(&["chat", "chat", "chat", "completions"]);
+        let operation = program.operation(name).unwrap();
+        let recorded = Recorded {
+            spec: "x".to_owned(),
+            operation: name.to_owned(),
+            case: String::new(),
+            model: "m".to_owned(),
+            request: common::minimal(name),
+            bytes: Vec::new(),
+            ndjson: false,
+        };
+        let subject = Subject::new(operation, &recorded, rng.one_in(2), Writer::Engine);
+        let mut bytes: String = (0..rng.below(8)).map(|_| wild_chunk(&mut rng)).collect();
+        if !rng.one_in(3) {
+            bytes.push_str("data: [DONE]\n\n");
+        }
+        subject.check(bytes.as_bytes(), &mut rng, &|| format!("{name} seed {seed}"));
+    }
+}
+
+fn chat_stream(program: &interlingua_engine::Program, usage: bool) -> StreamDecoder {
+    let operation = program.operation("chat").unwrap();
+    let body = json!({
+        "model": "m", "messages": [{ "role": "user", "content": "Hi" }], "stream": true,
+        "stream_options": { "include_usage": usage },
+    });
+    let exchange = encode(operation, body.to_string().as_bytes(), "m").unwrap().exchange;
+    operation.stream(exchange, &AnswerHead { status: 200, headers: &[] })
+}
+
+/// More calls (or choices) than a stream may have are an error, in one piece.
+#[test]
+fn too_many_calls_and_choices() {
+    let program = program_of(NORMALIZED);
+    let calls: Vec<Json> = (0..5000)
+        .map(|nth| json!({ "id": format!("c{nth}"), "type": "function", "function": { "name": "f", "arguments": "" } }))
+        .collect();
+    let together = vec![json!({ "choices": [{ "index": 0, "delta": { "content": "x", "tool_calls": calls } }] })];
+    let apart: Vec<Json> =
+        calls.iter().map(|call| json!({ "choices": [{ "index": 0, "delta": { "tool_calls": [call] } }] })).collect();
+    let choices: Vec<Json> =
+        (0..300).map(|nth| json!({ "choices": [{ "index": nth, "delta": { "content": "x" } }] })).collect();
+    for chunks in [together, apart, choices] {
+        let bytes: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+        let served = serve(chat_stream(&program, false), std::iter::once(bytes.as_bytes()));
+        assert_eq!(served.progress, Progress::Failed);
+        if let Err(problem) = complaint(&served.out, served.progress, false, Writer::Engine) {
+            panic!("{}", problem.chars().take(300).collect::<String>());
+        }
+    }
+}
+
+/// A message longer than allowed ends the stream, however it is cut; its bytes are not kept.
+#[test]
+fn too_long_messages() {
+    let program = program_of(NORMALIZED);
+    let long = format!("data: {{\"x\":\"{}\"}}\n\n", "y".repeat(5000));
+    for piece in [1, 7, 1000, 10_000] {
+        let decoder = chat_stream(&program, false).with_event_bytes(4096);
+        let served = serve(decoder, long.as_bytes().chunks(piece));
+        assert_eq!(served.progress, Progress::Failed, "pieces of {piece}");
+        complaint(&served.out, served.progress, false, Writer::Engine).unwrap();
+        let decoder = chat_stream(&program, false).with_event_bytes(8192);
+        let served = serve(decoder, long.as_bytes().chunks(piece));
+        // Read, and then cut.
+        assert!(String::from_utf8_lossy(&served.out).contains("ended before"), "pieces of {piece}");
+    }
+}
+
+/// State that grows without end is an error, not a full memory.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "needs 100 MB of stream: release only")]
+fn too_large_state() {
+    let spec = NORMALIZED.replace(
+        "normalize: true, done: \"[DONE]\" }\n  completions",
+        "done: \"[DONE]\", state: { all: \"\" }, each: { append: { all: $.text }, delta: { content: x } } }\n  completions",
+    );
+    let program = program_of(&spec);
+    let message = format!("data: {{\"text\":\"{}\"}}\n\n", "y".repeat(1 << 20));
+    let mut decoder = chat_stream(&program, false);
+    let mut out = Vec::new();
+    let mut messages = 0;
+    while decoder.feed(message.as_bytes(), &mut out) == Progress::Open {
+        messages += 1;
+        assert!(messages < 100, "the state is not bounded");
+    }
+    assert!(decoder.failure().is_some());
+}

@@ -1,0 +1,2 @@
+//! The official client libraries.
+fn main() {}
