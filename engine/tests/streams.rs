@@ -44,7 +44,8 @@ fn complaint(out: &[u8], progress: Progress, usage_wanted: bool, writer: Writer)
         return Err("still open".to_owned());
     }
     if writer == Writer::Upstream {
-        let lines = text.replace('\r', "\n");
+        // A byte order mark at the very start is no part of the stream.
+        let lines = text.trim_start_matches('\u{feff}').replace('\r', "\n");
         let last = lines.trim_end().lines().last().unwrap_or_default().trim();
         let done = last.strip_prefix("data:").is_some_and(|data| data.trim() == "[DONE]");
         return if done == (progress == Progress::Ended) {

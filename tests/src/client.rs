@@ -17,6 +17,9 @@ pub struct Request {
     target: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
+    /// The body frames itself.
+    framed: bool,
+    times: usize,
 }
 
 /// A whole answer.
@@ -50,6 +53,8 @@ impl Request {
             target: target.to_owned(),
             headers: Vec::new(),
             body: Vec::new(),
+            framed: false,
+            times: 1,
         }
     }
 
@@ -73,13 +78,28 @@ impl Request {
         self
     }
 
+    /// The body, in chunks already.
+    #[must_use]
+    pub fn chunked(mut self, body: impl AsRef<[u8]>) -> Request {
+        self.framed = true;
+        self.body(body)
+    }
+
+    /// Sends it two times on one connection.
+    #[must_use]
+    pub fn twice(mut self) -> Request {
+        self.times = 2;
+        self
+    }
+
     fn bytes(&self) -> Vec<u8> {
         use std::fmt::Write as _;
         let mut head = format!("{} {} HTTP/1.1\r\nhost: {}\r\n", self.method, self.target, self.addr);
         for (name, value) in &self.headers {
             write!(head, "{name}: {value}\r\n").expect("memory can be written");
         }
-        if !self.body.is_empty() && !self.headers.iter().any(|(name, _)| name == "content-length") {
+        let said = self.framed || self.method == "GET";
+        if !said && !self.headers.iter().any(|(name, _)| name == "content-length") {
             write!(head, "content-length: {}\r\n", self.body.len()).expect("memory can be written");
         }
         let mut bytes = (head + "\r\n").into_bytes();
@@ -90,7 +110,7 @@ impl Request {
     /// Sends it on a connection of its own, and does not wait.
     pub async fn begin(self) -> Reader<TcpStream> {
         let mut stream = soon("a connection", TcpStream::connect(self.addr)).await.expect("the gateway listens");
-        soon("the request to be sent", stream.write_all(&self.bytes())).await.expect("the gateway reads");
+        soon("the request to be sent", stream.write_all(&self.bytes().repeat(self.times))).await.expect("the gateway reads");
         Reader::new(stream)
     }
 
@@ -160,9 +180,13 @@ impl Live {
     pub async fn event(&mut self) -> Result<Option<String>, BrokenOff> {
         loop {
             if let Some((event, rest)) = self.pending.split_once("\n\n") {
-                let data = event.strip_prefix("data: ").expect("events have data only").to_owned();
+                let event = event.to_owned();
                 self.pending = rest.to_owned();
-                return Ok(Some(data));
+                if event.starts_with(':') {
+                    continue; // a comment, which clients skip
+                }
+                let data = event.strip_prefix("data: ").expect("events have data only");
+                return Ok(Some(data.to_owned()));
             }
             match soon("an event", self.reader.chunk()).await? {
                 Some(bytes) => self.pending.push_str(&String::from_utf8(bytes).expect("whole characters")),

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use interlingua::config::Config;
 use interlingua::{Trigger, run, shutdown};
+use interlingua_engine::Library;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -41,8 +42,14 @@ impl Gateway {
             text.push_str("\nlog: { usage: usage.jsonl }\n");
         }
         let config = Config::from_text("test.yaml", &text, folder.path()).unwrap_or_else(|errors| panic!("{errors}"));
-        let library = interlingua::Gateway::library(&config).unwrap_or_else(|errors| panic!("{errors}"));
-        let built = interlingua::Gateway::build(&config, &library, &|_| None, &[]);
+        let own;
+        let library = if config.file.specs.is_empty() {
+            built_in()
+        } else {
+            own = interlingua::Gateway::library(&config).unwrap_or_else(|errors| panic!("{errors}"));
+            &own
+        };
+        let built = interlingua::Gateway::build(&config, library, &|_| None, &[]);
         let gateway = built.unwrap_or_else(|errors| panic!("{errors}"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback ports are free");
         let addr = listener.local_addr().expect("a listener has an address");
@@ -109,6 +116,14 @@ impl Gateway {
         };
         soon("a usage record", written).await
     }
+}
+
+/// The built-in specs, loaded once for all tests.
+fn built_in() -> &'static Library {
+    static LIBRARY: OnceLock<Library> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        interlingua::Gateway::library(&Config::default()).unwrap_or_else(|errors| panic!("{errors}"))
+    })
 }
 
 /// The only record among several, checked to be the only one.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
@@ -20,6 +21,7 @@ pub struct Upstream {
     addr: SocketAddr,
     seen: UnboundedReceiver<Seen>,
     closed: UnboundedReceiver<()>,
+    connections: Arc<AtomicUsize>,
     script: Arc<Script>,
     _tasks: JoinSet<()>,
 }
@@ -70,13 +72,16 @@ impl Upstream {
         let (ends, closed) = unbounded_channel();
         let mut tasks = JoinSet::new();
         let shared = Arc::clone(&script);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
         tasks.spawn(async move {
-            let mut connections = JoinSet::new();
+            let mut open = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, Arc::clone(&shared), notes.clone(), ends.clone()));
+                count.fetch_add(1, Ordering::SeqCst);
+                open.spawn(serve(stream, Arc::clone(&shared), notes.clone(), ends.clone()));
             }
         });
-        Upstream { addr, seen, closed, script, _tasks: tasks }
+        Upstream { addr, seen, closed, connections, script, _tasks: tasks }
     }
 
     /// Starts to listen, with the first answer.
@@ -101,6 +106,11 @@ impl Upstream {
     /// The next request.
     pub async fn seen(&mut self) -> Seen {
         soon("a request to the provider", self.seen.recv()).await.expect("the provider listens")
+    }
+
+    /// How many connections were opened so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// Whether nothing was asked since `seen`.
@@ -128,6 +138,11 @@ impl Gate {
     pub fn open(&self) {
         self.0.notify_one();
     }
+
+    /// Waits until a `note` step has opened it.
+    pub async fn passed(&self) {
+        self.0.notified().await;
+    }
 }
 
 /// What to answer, step by step.
@@ -150,6 +165,7 @@ enum Framing {
 enum Step {
     Write(Vec<u8>),
     Wait(Gate),
+    Note(Gate),
     Hold,
     Cut,
 }
@@ -172,7 +188,12 @@ impl Reply {
 
     /// An event stream, to be continued with `then` and `event`.
     pub fn stream() -> Reply {
-        Reply::new(200, "text/event-stream", Framing::Chunks)
+        Reply::stream_of("text/event-stream")
+    }
+
+    /// An answer of no announced length, in chunks.
+    pub fn stream_of(content_type: &str) -> Reply {
+        Reply::new(200, content_type, Framing::Chunks)
     }
 
     /// These bytes and nothing else; the connection is closed behind them.
@@ -183,6 +204,13 @@ impl Reply {
     /// No answer: waits until the other side gives up.
     pub fn silence() -> Reply {
         Reply::new(0, "", Framing::Raw).hold()
+    }
+
+    /// Another status.
+    #[must_use]
+    pub fn status(mut self, status: u16) -> Reply {
+        self.status = status;
+        self
     }
 
     /// Adds a header.
@@ -209,6 +237,13 @@ impl Reply {
     #[must_use]
     pub fn wait(mut self, gate: &Gate) -> Reply {
         self.steps.push(Step::Wait(gate.clone()));
+        self
+    }
+
+    /// Opens the gate once everything before was written.
+    #[must_use]
+    pub fn note(mut self, gate: &Gate) -> Reply {
+        self.steps.push(Step::Note(gate.clone()));
         self
     }
 
@@ -300,6 +335,7 @@ async fn answer(reader: &mut Reader<TcpStream>, reply: Reply, ends: &UnboundedSe
                     }
                 }
             }
+            Step::Note(gate) => gate.open(),
             Step::Hold => {
                 reader.closed().await;
                 let _ = ends.send(());

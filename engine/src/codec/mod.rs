@@ -2,6 +2,8 @@
 
 mod ndjson;
 mod sse;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use ndjson::Ndjson;
 pub(crate) use sse::Sse;

@@ -4,7 +4,7 @@
 use super::scope::{Compiler, Known, Section, Setting, constant, normal_name};
 use crate::codes;
 use crate::diagnostic::quoted;
-use crate::program::ir::{Comparator, Cond, Const, Operand, Path, Root, Step};
+use crate::program::ir::{Comparator, Cond, Const, Operand, Path, Pattern, Root, Step};
 use crate::spec::yaml::At;
 use jsonpath_rust::parser::model::{
     Comparable, Comparison, Filter, FilterAtom, FnArg, JpQuery, Literal, Segment, Selector,
@@ -552,7 +552,7 @@ impl<'s> Compiler<'s> {
         };
         let regex = self.regex(at, pattern, whole)?;
         let text = self.call_argument(at, text, value, current)?;
-        Some(Cond::Matches { text, regex: Arc::new(regex) })
+        Some(Cond::Matches { text, pattern: Arc::new(Pattern::new(regex, whole)) })
     }
 
     /// A linear-time regular expression of bounded size; `whole`: anchored at both ends.

@@ -2,6 +2,7 @@
 
 use super::value::{Array, Object, Value};
 use bumpalo::Bump;
+use bumpalo::collections::{String as BumpString, Vec as BumpVec};
 
 /// Memory that lives as long as one request (or one stream message) and is given back at once.
 #[derive(Debug, Default)]
@@ -13,6 +14,11 @@ impl Arena {
     /// An empty arena; it allocates with its first use.
     pub fn new() -> Self {
         Self { bump: Bump::new() }
+    }
+
+    /// An arena with room for so many bytes, taken in one piece.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bump: Bump::with_capacity(bytes) }
     }
 
     /// Forgets everything but keeps the largest block, so that the next message needs no allocation.
@@ -52,6 +58,33 @@ impl Arena {
     ) -> Value<'a> {
         let members = self.bump.alloc_slice_copy(members);
         Value::Object(self.bump.alloc(Object { members, raw }))
+    }
+
+    /// A growing list in the arena; it becomes a value without being copied.
+    pub(crate) fn vec<T>(&self, capacity: usize) -> BumpVec<'_, T> {
+        BumpVec::with_capacity_in(capacity, &self.bump)
+    }
+
+    /// A growing text in the arena.
+    pub(crate) fn string(&self, capacity: usize) -> BumpString<'_> {
+        BumpString::with_capacity_in(capacity, &self.bump)
+    }
+
+    /// A list out of items that already are in the arena.
+    pub(crate) fn array_of<'a>(&'a self, items: BumpVec<'a, Value<'a>>) -> Value<'a> {
+        let items = items.into_bump_slice();
+        Value::Array(self.bump.alloc(Array { items, raw: "" }))
+    }
+
+    /// An object out of members that already are in the arena.
+    pub(crate) fn object_of<'a>(&'a self, members: BumpVec<'a, (&'a str, Value<'a>)>) -> Value<'a> {
+        let members = members.into_bump_slice();
+        Value::Object(self.bump.alloc(Object { members, raw: "" }))
+    }
+
+    /// Slots of a run, all absent.
+    pub(crate) fn slots<'a>(&'a self, count: usize) -> &'a mut [Value<'a>] {
+        self.bump.alloc_slice_fill_copy(count, Value::Absent)
     }
 
     /// An integer as a number value.

@@ -14,4 +14,5 @@ pub use parse::{DEFAULT_DEPTH, ParseError, ParseOptions, parse, scan};
 pub use value::{Array, Object, Value};
 pub use write::{write_compact, write_line, write_text, write_value};
 
+pub(crate) use text::unescape_head;
 pub(crate) use number::{as_f64, as_i64, compare, same_number, sum};

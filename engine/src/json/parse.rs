@@ -113,8 +113,8 @@ impl<'a, 'o> Parser<'a, 'o> {
             depth: 0,
             arena,
             options: *options,
-            items: Vec::new(),
-            members: Vec::new(),
+            items: Vec::with_capacity((text.len() / 64).clamp(8, 512)),
+            members: Vec::with_capacity((text.len() / 48).clamp(8, 512)),
         }
     }
 

@@ -1,12 +1,18 @@
 //! Facts about models: ordered rules, the first that matches and sets a fact wins.
 
 use super::ir::Const;
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+/// Models whose facts are remembered; clients choose the names, so there is an end.
+const MAX_KNOWN: usize = 256;
 
 /// All rules of a program; facts are addressed by their place in `names`.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) names: Vec<String>,
     pub(crate) rules: Vec<Rule>,
+    known: RwLock<HashMap<String, Arc<[Const]>>>,
 }
 
 #[derive(Debug)]
@@ -16,8 +22,24 @@ pub(crate) struct Rule {
 }
 
 impl Facts {
-    /// The facts of a model, in the order of `names`.
-    pub(crate) fn of(&self, model: &str) -> Vec<Const> {
+    /// The facts of a model, in the order of `names`; remembered for the models asked most recently.
+    pub(crate) fn of(&self, model: &str) -> Arc<[Const]> {
+        if let Ok(known) = self.known.read()
+            && let Some(facts) = known.get(model)
+        {
+            return Arc::clone(facts);
+        }
+        let facts: Arc<[Const]> = self.find(model).into();
+        if let Ok(mut known) = self.known.write() {
+            if known.len() >= MAX_KNOWN {
+                known.clear();
+            }
+            known.insert(model.to_owned(), Arc::clone(&facts));
+        }
+        facts
+    }
+
+    fn find(&self, model: &str) -> Vec<Const> {
         let mut facts: Vec<Option<&Const>> = vec![None; self.names.len()];
         if self.names.is_empty() {
             return Vec::new();

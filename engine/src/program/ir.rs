@@ -126,7 +126,45 @@ pub(crate) enum Cond {
     Not(Box<Cond>),
     Exists(Path),
     Compare(Comparator, Operand, Operand),
-    Matches { text: Operand, regex: Arc<Regex> },
+    Matches { text: Operand, pattern: Arc<Pattern> },
+}
+
+/// A regular expression of a condition.
+#[derive(Debug)]
+pub(crate) struct Pattern {
+    pub(crate) regex: Regex,
+    /// A text matches if any beginning of it does: the expression does not look at what follows.
+    prefix: bool,
+    /// The expression is one class of characters: no machine is needed.
+    class: Option<Box<[(char, char)]>>,
+}
+
+impl Pattern {
+    /// `whole`: the expression must match the whole text.
+    pub(crate) fn new(regex: Regex, whole: bool) -> Self {
+        let hir = regex_syntax::parse(regex.as_str()).ok();
+        let looks = hir.as_ref().is_none_or(|hir| !hir.properties().look_set().is_empty());
+        let class = match hir.as_ref().map(|hir| hir.kind()) {
+            Some(regex_syntax::hir::HirKind::Class(regex_syntax::hir::Class::Unicode(class))) => {
+                Some(class.iter().map(|range| (range.start(), range.end())).collect())
+            }
+            _ => None,
+        };
+        Self { regex, prefix: !whole && !looks, class }
+    }
+
+    pub(crate) fn any_prefix(&self) -> bool {
+        self.prefix
+    }
+
+    pub(crate) fn is_match(&self, text: &str) -> bool {
+        match &self.class {
+            Some(ranges) => text
+                .chars()
+                .any(|c| ranges.iter().any(|(first, last)| (*first..=*last).contains(&c))),
+            None => self.regex.is_match(text),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

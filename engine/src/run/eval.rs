@@ -7,8 +7,12 @@ use crate::program::ir::{
     Capture, Carried, Clamp, Find, FromJson, Let, Lookup, Members, Merge, Node, Pick, PickAt, Piece, Place,
     Switch, Text,
 };
+use bumpalo::collections::Vec as BumpVec;
 use std::cmp::Ordering;
-use std::fmt::Write as _;
+use std::fmt::Write;
+
+/// Values gathered in the arena.
+pub(super) type Items<'a> = BumpVec<'a, Value<'a>>;
 
 impl<'a> Run<'a> {
     /// The value of a mapping.
@@ -26,8 +30,14 @@ impl<'a> Run<'a> {
             Node::Text(text) => self.text(text),
             Node::Render(rendered) => self.render(rendered),
             Node::Object(members) => {
-                let members = self.members(members)?;
-                Ok(self.built(&members))
+                let mut found = self.arena.vec(members.len());
+                for (name, node) in members {
+                    let value = self.eval(node)?;
+                    if !value.is_absent() {
+                        found.push((&**name, value));
+                    }
+                }
+                Ok(if found.is_empty() { Value::Absent } else { self.arena.object_of(found) })
             }
             Node::List(items) => self.list(items),
             Node::First(nodes) => self.first(nodes),
@@ -73,34 +83,20 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub(crate) fn members(&mut self, members: &'a Members) -> Ran<Vec<(&'a str, Value<'a>)>> {
-        let mut found = Vec::with_capacity(members.len());
-        for (name, node) in members {
-            let value = self.eval(node)?;
-            if !value.is_absent() {
-                found.push((&**name, value));
-            }
-        }
-        Ok(found)
-    }
-
-    fn built(&self, members: &[(&'a str, Value<'a>)]) -> Value<'a> {
-        if members.is_empty() { Value::Absent } else { self.arena.object(members) }
-    }
-
     fn list(&mut self, nodes: &'a [Node]) -> Ran<Value<'a>> {
-        let mut items = Vec::with_capacity(nodes.len());
+        let mut items = self.arena.vec(nodes.len());
         for node in nodes {
             let value = self.eval(node)?;
             if !value.is_absent() {
                 items.push(value);
             }
         }
-        Ok(self.built_list(&items))
+        Ok(self.built(items))
     }
 
-    pub(super) fn built_list(&self, items: &[Value<'a>]) -> Value<'a> {
-        if items.is_empty() { Value::Absent } else { self.arena.array(items) }
+    /// What is built and ends empty, vanishes.
+    pub(super) fn built(&self, items: Items<'a>) -> Value<'a> {
+        if items.is_empty() { Value::Absent } else { self.arena.array_of(items) }
     }
 
     fn first(&mut self, nodes: &'a [Node]) -> Ran<Value<'a>> {
@@ -125,8 +121,8 @@ impl<'a> Run<'a> {
 
     /// A text template; a hole makes the whole text absent.
     fn text(&mut self, text: &'a Text) -> Ran<Value<'a>> {
-        let mut built = String::new();
-        let mut carried = Vec::new();
+        let mut built = self.arena.string(32);
+        let mut carried = Carried::default();
         for piece in &text.pieces {
             match piece {
                 Piece::Literal(literal) => built.push_str(literal),
@@ -135,7 +131,7 @@ impl<'a> Run<'a> {
                     let Some(plain) = self.plain(value) else {
                         return Ok(Value::Absent);
                     };
-                    carried.push(path.carries);
+                    carried.add(&path.carries);
                     match text.place {
                         Place::Json | Place::Header => built.push_str(plain),
                         Place::Url => percent_encode(plain, &mut built),
@@ -144,13 +140,11 @@ impl<'a> Run<'a> {
             }
         }
         self.burn(built.len() / 16)?;
-        for carries in &carried {
-            self.carry(carries);
-        }
+        self.carry(&carried);
         if built.is_empty() {
             return Ok(Value::Absent);
         }
-        Ok(Value::Text(self.arena.alloc_str(&built)))
+        Ok(Value::Text(built.into_bump_str()))
     }
 
     fn switch(&mut self, switch: &'a Switch) -> Ran<Value<'a>> {
@@ -219,7 +213,7 @@ impl<'a> Run<'a> {
     }
 
     fn merge(&mut self, merge: &'a Merge) -> Ran<Value<'a>> {
-        let mut members: Vec<(&'a str, Value<'a>)> = Vec::new();
+        let mut members = self.arena.vec(16);
         let mut carried = Carried::default();
         for base in &merge.bases {
             let value = self.eval(&base.value)?.open(self.arena);
@@ -248,12 +242,12 @@ impl<'a> Run<'a> {
             self.put(&mut members, name, value)?;
         }
             self.carry(&carried);
-        Ok(self.built(&members))
+        Ok(if members.is_empty() { Value::Absent } else { self.arena.object_of(members) })
     }
 
     fn put(
         &mut self,
-        members: &mut Vec<(&'a str, Value<'a>)>,
+        members: &mut BumpVec<'a, (&'a str, Value<'a>)>,
         name: &'a str,
         value: Value<'a>,
     ) -> Ran<()> {
@@ -419,13 +413,12 @@ impl<'a> Run<'a> {
     }
 }
 
-/// RFC 3986: everything but unreserved characters is encoded.
-pub(crate) fn percent_encode(text: &str, out: &mut String) {
+/// RFC 3986: everything but unreserved characters is encoded. Writing to a text cannot fail.
+pub(crate) fn percent_encode(text: &str, out: &mut impl Write) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
+            let _ = out.write_char(char::from(byte));
         } else {
-            // Writing to a String cannot fail.
             let _ = write!(out, "%{byte:02X}");
         }
     }

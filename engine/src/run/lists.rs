@@ -1,14 +1,14 @@
 //! Operators that make lists or read them.
 
+use super::eval::Items;
 use super::scope::{Ran, Run};
 use crate::json::Value;
 use crate::program::ir::{Each, Index, Join, Merging, Node, Source};
-use std::collections::HashMap;
 
 impl<'a> Run<'a> {
     pub(super) fn each(&mut self, each: &'a Each) -> Ran<Value<'a>> {
         let source = self.source(&each.source)?;
-        let mut built = Built { items: Vec::with_capacity(source.len()), group: Vec::new() };
+        let mut built = Built { items: self.arena.vec(source.len()), group: Vec::new() };
         let mut last: Value<'a> = Value::Absent;
         for (place, item) in source.iter().enumerate() {
             self.set_slot(each.slot, *item);
@@ -35,16 +35,16 @@ impl<'a> Run<'a> {
             built.group.push(value);
         }
         self.flush(&mut built)?;
-        Ok(self.built_list(&built.items))
+        Ok(self.built(built.items))
     }
 
-    fn source(&mut self, source: &'a Source) -> Ran<Vec<Value<'a>>> {
+    fn source(&mut self, source: &'a Source) -> Ran<&'a [Value<'a>]> {
         match source {
             Source::Path(path) if path.single => {
                 let value = self.read(path, Value::Absent)?;
                 Ok(self.items(value))
             }
-            Source::Path(path) => self.matches(path, Value::Absent),
+            Source::Path(path) => Ok(self.matches(path, Value::Absent)?.into_bump_slice()),
             Source::Node(node) => {
                 let value = self.eval(node)?;
                 Ok(self.items(value))
@@ -53,9 +53,14 @@ impl<'a> Run<'a> {
     }
 
     /// The items of a list, nulls left out; none of anything else.
-    fn items(&self, value: Value<'a>) -> Vec<Value<'a>> {
+    pub(crate) fn items(&self, value: Value<'a>) -> &'a [Value<'a>] {
         let items = value.open(self.arena).as_array().unwrap_or_default();
-        items.iter().copied().filter(|item| !item.is_missing()).collect()
+        if !items.iter().any(|item| item.is_missing()) {
+            return items;
+        }
+        let mut kept = self.arena.vec(items.len());
+        kept.extend(items.iter().copied().filter(|item| !item.is_missing()));
+        kept.into_bump_slice()
     }
 
     /// Makes one item of the neighbours gathered so far: lists are concatenated, other members keep
@@ -102,12 +107,12 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn concat(&mut self, nodes: &'a [Node]) -> Ran<Value<'a>> {
-        let mut all = Vec::new();
+        let mut all = self.arena.vec(8);
         for node in nodes {
             let value = self.eval(node)?;
             self.extend(&mut all, value)?;
         }
-        Ok(self.built_list(&all))
+        Ok(self.built(all))
     }
 
     pub(super) fn flatten(&mut self, node: &'a Node) -> Ran<Value<'a>> {
@@ -115,19 +120,19 @@ impl<'a> Run<'a> {
         let Some(lists) = value.as_array() else {
             return Ok(value);
         };
-        let mut all = Vec::new();
+        let mut all = self.arena.vec(8);
         for list in lists {
             self.extend(&mut all, *list)?;
         }
-        Ok(self.built_list(&all))
+        Ok(self.built(all))
     }
 
-    fn extend(&mut self, all: &mut Vec<Value<'a>>, value: Value<'a>) -> Ran<()> {
+    fn extend(&mut self, all: &mut Items<'a>, value: Value<'a>) -> Ran<()> {
         match value.open(self.arena) {
             Value::Absent => {}
             Value::Array(array) => {
                 self.burn(array.items.len())?;
-                all.extend_from_slice(array.items);
+                all.extend_from_slice_copy(array.items);
             }
             other => all.push(other),
         }
@@ -162,13 +167,14 @@ impl<'a> Run<'a> {
             // One text needs no copy, and keeps its JSON form.
             return Ok(self.single_text(items).unwrap_or(Value::Text(first)));
         };
-        let mut text = String::from(first);
+        let mut text = self.arena.string(first.len() * 2 + second.len());
+        text.push_str(first);
         for more in std::iter::once(second).chain(found) {
             text.push_str(&join.with);
             text.push_str(more);
         }
         self.burn(text.len() / 16)?;
-        Ok(Value::Text(self.arena.alloc_str(&text)))
+        Ok(Value::Text(text.into_bump_str()))
     }
 
     fn single_text(&self, items: &[Value<'a>]) -> Option<Value<'a>> {
@@ -184,24 +190,25 @@ impl<'a> Run<'a> {
         if self.found.len() <= place {
             self.found.resize_with(place + 1, || None);
         }
-        if let Some(Some(map)) = self.found.get(place) {
-            return Ok(map.get(key).copied().unwrap_or(Value::Absent));
+        if let Some(Some(rows)) = self.found.get(place) {
+            return Ok(row(rows, key));
         }
         let indexes = self.inputs.indexes;
         let Some(definition) = indexes.get(place) else {
             return Ok(Value::Absent);
         };
-        let map = self.build_index(definition)?;
-        let value = map.get(key).copied().unwrap_or(Value::Absent);
+        let rows = self.build_index(definition)?;
         if let Some(slot) = self.found.get_mut(place) {
-            *slot = Some(map);
+            *slot = Some(rows);
         }
-        Ok(value)
+        Ok(row(rows, key))
     }
 
-    fn build_index(&mut self, index: &'a Index) -> Ran<HashMap<&'a str, Value<'a>>> {
-        let mut map = HashMap::new();
-        for item in self.matches(&index.each, Value::Absent)? {
+    /// Rows by key, for binary search: no hash that a client could attack.
+    fn build_index(&mut self, index: &'a Index) -> Ran<&'a [(&'a str, Value<'a>)]> {
+        let items = self.matches(&index.each, Value::Absent)?;
+        let mut rows = self.arena.vec(items.len());
+        for item in items {
             let Some(key) = self.plain(self.inner(item, &index.by)) else {
                 continue;
             };
@@ -209,9 +216,11 @@ impl<'a> Run<'a> {
                 Some(names) => self.inner(item, names),
                 None => item,
             };
-            map.insert(key, value);
+            rows.push((key, value));
         }
-        Ok(map)
+        self.burn(rows.len())?;
+        rows.sort_by_key(|(key, _)| *key);
+        Ok(rows.into_bump_slice())
     }
 
     fn inner(&self, value: Value<'a>, names: &[Box<str>]) -> Value<'a> {
@@ -219,7 +228,14 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The last row of a key: the newest item wins.
+fn row<'a>(rows: &[(&'a str, Value<'a>)], key: &str) -> Value<'a> {
+    let after = rows.partition_point(|(known, _)| *known <= key);
+    let last = after.checked_sub(1).and_then(|last| rows.get(last));
+    last.filter(|(known, _)| *known == key).map_or(Value::Absent, |(_, value)| *value)
+}
+
 struct Built<'a> {
-    items: Vec<Value<'a>>,
+    items: Items<'a>,
     group: Vec<Value<'a>>,
 }

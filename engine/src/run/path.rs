@@ -1,7 +1,8 @@
 //! Paths and conditions over values.
 
+use super::eval::Items;
 use super::scope::{Ran, Run};
-use crate::json::{Value, compare, same_number};
+use crate::json::{Value, compare, same_number, unescape_head};
 use crate::program::ir::{Comparator, Cond, Operand, Path, Root, Step};
 use std::cmp::Ordering;
 
@@ -16,7 +17,7 @@ impl<'a> Run<'a> {
         if found.is_empty() {
             return Ok(Value::Absent);
         }
-        Ok(self.arena.array(&found))
+        Ok(self.arena.array_of(found))
     }
 
     fn read_single(&mut self, path: &'a Path, current: Value<'a>) -> Ran<Value<'a>> {
@@ -101,9 +102,9 @@ impl<'a> Run<'a> {
     }
 
     /// All matches of a path, nulls left out.
-    pub(crate) fn matches(&mut self, path: &'a Path, current: Value<'a>) -> Ran<Vec<Value<'a>>> {
+    pub(crate) fn matches(&mut self, path: &'a Path, current: Value<'a>) -> Ran<Items<'a>> {
         let start = self.root(&path.root, current);
-        let mut found = Vec::new();
+        let mut found = self.arena.vec(8);
         if path.single {
             let value = self.read_single(path, current)?;
             if !value.is_absent() {
@@ -119,7 +120,7 @@ impl<'a> Run<'a> {
         &mut self,
         value: Value<'a>,
         steps: &'a [Step],
-        found: &mut Vec<Value<'a>>,
+        found: &mut Items<'a>,
     ) -> Ran<()> {
         self.burn(1)?;
         let Some((step, rest)) = steps.split_first() else {
@@ -136,7 +137,7 @@ impl<'a> Run<'a> {
         value: Value<'a>,
         step: &'a Step,
         rest: &'a [Step],
-        found: &mut Vec<Value<'a>>,
+        found: &mut Items<'a>,
     ) -> Ran<()> {
         match step {
             Step::Name(name) => {
@@ -197,6 +198,37 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Whether a path has a match; stops at the first.
+    fn any(&mut self, value: Value<'a>, steps: &'a [Step]) -> Ran<bool> {
+        self.burn(1)?;
+        let Some((step, rest)) = steps.split_first() else {
+            return Ok(!value.is_missing());
+        };
+        match step {
+            Step::Name(name) => {
+                let member = self.member(value, name)?;
+                if member.is_missing() { Ok(false) } else { self.any(member, rest) }
+            }
+            Step::Wildcard | Step::Filter(_) if value.open(self.arena).as_array().is_some() => {
+                for item in value.open(self.arena).as_array().unwrap_or_default() {
+                    let chosen = match step {
+                        Step::Filter(cond) => self.test(cond, *item)?,
+                        _ => true,
+                    };
+                    if chosen && self.any(*item, rest)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            _ => {
+                let mut found = self.arena.vec(8);
+                self.select(value, step, rest, &mut found)?;
+                Ok(!found.is_empty())
+            }
+        }
+    }
+
     /// Whether a condition holds. `current`: what `@` stands for.
     pub(crate) fn test(&mut self, cond: &'a Cond, current: Value<'a>) -> Ran<bool> {
         self.burn(1)?;
@@ -221,19 +253,29 @@ impl<'a> Run<'a> {
             Cond::Exists(path) if path.single => {
                 Ok(!self.read_single(path, current)?.is_absent())
             }
-            Cond::Exists(path) => Ok(!self.matches(path, current)?.is_empty()),
+            Cond::Exists(path) => {
+                let start = self.root(&path.root, current);
+                self.any(start, &path.steps)
+            }
             Cond::Compare(comparator, left, right) => {
                 let left = self.operand(left, current)?;
                 let right = self.operand(right, current)?;
                 self.compare(*comparator, left, right)
             }
-            Cond::Matches { text, regex } => {
+            Cond::Matches { text, pattern } => {
                 let value = self.operand(text, current)?;
+                if let Value::Escaped(raw) = value
+                    && pattern.any_prefix()
+                    && let Some(head) = unescape_head(raw, HEAD_BYTES, self.arena)
+                    && pattern.is_match(head)
+                {
+                    return Ok(true);
+                }
                 let Some(text) = value.text(self.arena) else {
                     return Ok(false);
                 };
                 self.burn(text.len())?;
-                Ok(regex.is_match(text))
+                Ok(pattern.is_match(text))
             }
         }
     }
@@ -337,6 +379,9 @@ impl<'a> Run<'a> {
         })
     }
 }
+
+/// How much of an escaped text is tried before all of it is unescaped, in bytes.
+const HEAD_BYTES: usize = 64;
 
 /// The place an index names; negative ones count from the end.
 pub(crate) fn position(place: i64, length: usize) -> Option<usize> {

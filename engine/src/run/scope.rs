@@ -6,7 +6,6 @@ use crate::program::ir::{Carried, Const, Index};
 use crate::secret::Secret;
 use crate::standard::LeafSet;
 use crate::standard::Refusal;
-use std::collections::HashMap;
 
 /// Steps a run may take at least, however small its input.
 pub(crate) const BASE_FUEL: u64 = 2_000_000;
@@ -94,8 +93,8 @@ pub(crate) struct Run<'a> {
     pub(crate) inputs: Inputs<'a>,
     /// The stream's state, while one of its messages is handled.
     pub(crate) state: Vec<crate::run::state::Slot>,
-    pub(crate) slots: Vec<Value<'a>>,
-    pub(crate) found: Vec<Option<HashMap<&'a str, Value<'a>>>>,
+    pub(crate) slots: &'a mut [Value<'a>],
+    pub(crate) found: Vec<Option<&'a [(&'a str, Value<'a>)]>>,
     pub(crate) fuel: u64,
     pub(crate) carried: LeafSet,
     pub(crate) extras: u64,
@@ -110,7 +109,7 @@ impl<'a> Run<'a> {
             arena,
             inputs,
             state: Vec::new(),
-            slots: vec![Value::Absent; slots],
+            slots: arena.slots(slots),
             found: Vec::new(),
             fuel: BASE_FUEL + FUEL_PER_BYTE * bytes as u64,
             carried: LeafSet::default(),

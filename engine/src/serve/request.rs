@@ -161,15 +161,15 @@ impl Operation {
     /// 400 if the provider cannot express it (as the spec declares, or `target.strict`), if a value
     /// has the wrong type, or if it is too complex.
     pub fn encode(&self, call: &Call<'_>, target: &Target<'_>) -> Result<Encoded, Refusal> {
-        let arena = Arena::new();
-        let ordinary = target.options.apply(call.root, &arena);
+        let arena = call.arena;
+        let ordinary = target.options.apply(call.root, arena);
         match &self.via {
-            None => self.encode_standard(call.root, ordinary, call.bytes, target, &arena),
+            None => self.encode_standard(call.root, ordinary, call.bytes, target, arena),
             Some(chat) => {
                 let completions = standard("completions").unwrap_or(self.standard);
-                let normalised = completions.normalise(ordinary, &arena)?;
-                let bridged = bridge::chat_request(normalised.root, &arena)?;
-                chat.encode_standard(bridged, bridged, call.bytes, target, &arena)
+                let normalised = completions.normalise(ordinary, arena)?;
+                let bridged = bridge::chat_request(normalised.root, arena)?;
+                chat.encode_standard(bridged, bridged, call.bytes, target, arena)
             }
         }
     }
@@ -204,7 +204,7 @@ impl Operation {
         self.refuse(&mut run)?;
         let body = run.eval(&self.request).map_err(|stop| stop.into_refusal())?;
         let losses = self.losses(&run, &normalised, target)?;
-        let body = self.finish_body(&mut run, body, stream)?;
+        let body = self.finish_body(&mut run, body, stream, bytes)?;
         let head = self.head(&mut run, stream)?;
         let exchange = Exchange {
             model: target.model.to_owned(),
@@ -331,6 +331,7 @@ impl Operation {
         run: &mut Run<'a>,
         body: Value<'a>,
         stream: Option<&'a Stream>,
+        bytes: usize,
     ) -> Result<Vec<u8>, Refusal> {
         let mut body = body.open(run.arena);
         let mut added: Vec<(&'a str, Value<'a>)> = Vec::new();
@@ -353,7 +354,7 @@ impl Operation {
             }
             body = run.arena.object(&members);
         }
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(bytes + bytes / 8 + 512);
         if !body.is_absent() {
             write_value(body, &mut out);
         }

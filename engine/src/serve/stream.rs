@@ -85,7 +85,7 @@ struct Core {
     assembler: Assembler,
     observer: Observer,
     arena: Arena,
-    facts: Vec<Const>,
+    facts: Arc<[Const]>,
     status: u16,
     headers: Vec<(String, String)>,
     usage: Option<Usage>,
@@ -313,7 +313,7 @@ impl Core {
             }
         };
         let headers = std::mem::take(&mut self.headers);
-        let facts = std::mem::take(&mut self.facts);
+        let facts = Arc::clone(&self.facts);
         let state = std::mem::take(&mut self.state);
         let head = AnswerHead { status: self.status, headers: &headers };
         let mut inputs = operation.inputs(document, exchange, &head, &facts);
@@ -331,7 +331,6 @@ impl Core {
             Ok(Some(failure)) | Err(failure) => self.fail(failure, out),
         }
         self.headers = headers;
-        self.facts = facts;
         if self.progress == Progress::Ended {
             self.progress = Progress::Open;
             self.complete(operation, exchange, stream, out);
@@ -554,7 +553,7 @@ impl Core {
             let arena = Arena::new();
             let state = std::mem::take(&mut self.state);
             let headers = std::mem::take(&mut self.headers);
-            let facts = std::mem::take(&mut self.facts);
+            let facts = Arc::clone(&self.facts);
             let head = AnswerHead { status: self.status, headers: &headers };
             let inputs = operation.inputs(Value::Absent, exchange, &head, &facts);
             let mut run = Run::new(&arena, inputs, stream.slots, 0);
@@ -674,12 +673,11 @@ impl<'a> Run<'a> {
         failure
     }
 
-    fn step_items(&mut self, path: &'a crate::program::ir::Path) -> Ran<Vec<Value<'a>>> {
+    fn step_items(&mut self, path: &'a crate::program::ir::Path) -> Ran<&'a [Value<'a>]> {
         if !path.single {
-            return self.matches(path, Value::Absent);
+            return Ok(self.matches(path, Value::Absent)?.into_bump_slice());
         }
-        let list = self.read(path, Value::Absent)?.open(self.arena);
-        let items = list.as_array().unwrap_or_default();
-        Ok(items.iter().copied().filter(|item| !item.is_missing()).collect())
+        let list = self.read(path, Value::Absent)?;
+        Ok(self.items(list))
     }
 }

@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A small deterministic generator (xorshift64*): the same seed gives the same test for ever.
-pub struct Rng(u64);
+pub(crate) struct Rng(u64);
 
 impl Rng {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -27,31 +27,41 @@ impl Rng {
     }
 
     /// Below `bound`, which must not be 0.
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() >> 33).unwrap() % bound
     }
 
-    pub fn one_in(&mut self, n: usize) -> bool {
+    pub(crate) fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 
-    pub fn pick<'t, T>(&mut self, all: &'t [T]) -> &'t T {
+    pub(crate) fn pick<'t, T>(&mut self, all: &'t [T]) -> &'t T {
         &all[self.below(all.len())]
     }
 
-    pub fn shuffle<T>(&mut self, all: &mut [T]) {
+    pub(crate) fn word(&mut self, all: &[&'static str]) -> &'static str {
+        all[self.below(all.len())]
+    }
+
+    /// Below one of these bounds.
+    pub(crate) fn up_to(&mut self, bounds: &[usize]) -> usize {
+        let bound = *self.pick(bounds);
+        self.below(bound)
+    }
+
+    pub(crate) fn shuffle<T>(&mut self, all: &mut [T]) {
         for place in (1..all.len()).rev() {
             all.swap(place, self.below(place + 1));
         }
     }
 }
 
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// The real specs, as files.
-pub fn spec_sources() -> Vec<Source> {
+pub(crate) fn spec_sources() -> Vec<Source> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(root().join("specs"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -67,7 +77,7 @@ pub fn spec_sources() -> Vec<Source> {
         .collect()
 }
 
-pub fn library() -> Library {
+pub(crate) fn library() -> Library {
     match Library::load(spec_sources()) {
         Ok(library) => library,
         Err(errors) => panic!("{errors}"),
@@ -75,7 +85,7 @@ pub fn library() -> Library {
 }
 
 /// The program of a spec in which everything that is required is set.
-pub fn program(spec: &Spec) -> Program {
+pub(crate) fn program(spec: &Spec) -> Program {
     let mut settings = Settings::default();
     for variable in spec.variables() {
         if variable.secret {
@@ -98,7 +108,7 @@ pub fn program(spec: &Spec) -> Program {
 }
 
 /// All operations of all real specs.
-pub fn operations() -> Vec<(String, Arc<Operation>)> {
+pub(crate) fn operations() -> Vec<(String, Arc<Operation>)> {
     let library = library();
     let mut all = Vec::new();
     for spec in library.specs() {
@@ -110,7 +120,7 @@ pub fn operations() -> Vec<(String, Arc<Operation>)> {
 }
 
 /// One spec of one's own, compiled.
-pub fn program_of(text: &str) -> Program {
+pub(crate) fn program_of(text: &str) -> Program {
     let source = Source { path: "x.yaml".to_owned(), text: text.to_owned() };
     match Library::load([source]) {
         Ok(library) => program(library.spec("x").unwrap()),
@@ -118,7 +128,7 @@ pub fn program_of(text: &str) -> Program {
     }
 }
 
-pub fn encode_with(
+pub(crate) fn encode_with(
     operation: &Operation,
     body: &[u8],
     model: &str,
@@ -130,12 +140,12 @@ pub fn encode_with(
     operation.encode(&call, &target)
 }
 
-pub fn encode(operation: &Operation, body: &[u8], model: &str) -> Result<Encoded, Refusal> {
+pub(crate) fn encode(operation: &Operation, body: &[u8], model: &str) -> Result<Encoded, Refusal> {
     encode_with(operation, body, model, &Options::none())
 }
 
 /// The smallest request of an operation.
-pub fn minimal(operation: &str) -> Json {
+pub(crate) fn minimal(operation: &str) -> Json {
     match operation {
         "chat" => json!({ "model": "m", "messages": [{ "role": "user", "content": "Hi" }] }),
         "completions" => json!({ "model": "m", "prompt": "Hi" }),
@@ -144,14 +154,14 @@ pub fn minimal(operation: &str) -> Json {
 }
 
 /// A recorded stream of a case folder.
-pub struct Recorded {
-    pub spec: String,
-    pub operation: String,
-    pub case: String,
-    pub model: String,
-    pub request: Json,
-    pub bytes: Vec<u8>,
-    pub ndjson: bool,
+pub(crate) struct Recorded {
+    pub(crate) spec: String,
+    pub(crate) operation: String,
+    pub(crate) case: String,
+    pub(crate) model: String,
+    pub(crate) request: Json,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) ndjson: bool,
 }
 
 fn folders(of: &Path) -> Vec<PathBuf> {
@@ -169,7 +179,7 @@ fn name_of(path: &Path) -> String {
 }
 
 /// All case folders: spec, operation, folder.
-pub fn cases() -> Vec<(String, String, PathBuf)> {
+pub(crate) fn cases() -> Vec<(String, String, PathBuf)> {
     let mut all = Vec::new();
     for spec in folders(&root().join("tests/cases")) {
         for operation in folders(&spec) {
@@ -182,7 +192,7 @@ pub fn cases() -> Vec<(String, String, PathBuf)> {
 }
 
 /// The recorded streams of all cases.
-pub fn recorded() -> Vec<Recorded> {
+pub(crate) fn recorded() -> Vec<Recorded> {
     let mut all = Vec::new();
     for (spec, operation, case) in cases() {
         let ndjson = case.join("stream.in.ndjson").is_file();
@@ -206,7 +216,7 @@ pub fn recorded() -> Vec<Recorded> {
 }
 
 /// The events of a recorded stream, each with what ends it.
-pub fn events(bytes: &[u8], ndjson: bool) -> Vec<Vec<u8>> {
+pub(crate) fn events(bytes: &[u8], ndjson: bool) -> Vec<Vec<u8>> {
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
     let (mark, end) = if ndjson { ("\n", "\n") } else { ("\n\n", "\n\n") };
@@ -217,7 +227,7 @@ pub fn events(bytes: &[u8], ndjson: bool) -> Vec<Vec<u8>> {
 }
 
 /// Changes some bytes of a text; stays UTF-8 when `ascii`.
-pub fn mutate(text: &mut Vec<u8>, rng: &mut Rng) {
+pub(crate) fn mutate(text: &mut Vec<u8>, rng: &mut Rng) {
     const BYTES: &[u8] = b"\"\\{}[]:,0123456789-+.eEutfn \n\r\t\x00\x1f/aA$@?*'()|&<>=!#";
     for _ in 0..=rng.below(4) {
         if text.is_empty() {

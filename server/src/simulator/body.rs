@@ -53,22 +53,22 @@ impl Body for Played {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let wait = self.wait();
-        if !wait.is_zero() {
-            let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(wait)));
-            ready!(pause.as_mut().poll(context));
-            self.pause = None;
-        }
         loop {
-            let Some((_, bytes)) = self.left.pop_front() else { break };
-            if !bytes.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            let wait = self.wait();
+            if !wait.is_zero() {
+                let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(wait)));
+                ready!(pause.as_mut().poll(context));
+                self.pause = None;
+            }
+            match self.left.pop_front() {
+                Some((_, bytes)) if bytes.is_empty() => {} // nothing but a pause
+                Some((_, bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                None if self.cut => {
+                    return Poll::Ready(Some(Err(io::Error::other("the fixture cuts the stream here"))));
+                }
+                None => return Poll::Ready(None),
             }
         }
-        if self.cut {
-            return Poll::Ready(Some(Err(io::Error::other("the fixture cuts the stream here"))));
-        }
-        Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -7,6 +7,7 @@ mod connection;
 
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -46,13 +47,17 @@ pub(crate) async fn start(library: &Library, shutdown: &Shutdown) -> Vec<(String
         match listen(place).await {
             Ok((listener, addr)) => {
                 played.push((fixture.name().to_owned(), addr));
-                let player = Arc::new(Player::new(fixture));
+                let actor = Arc::new(Player::new(fixture));
                 let mut shutdown = shutdown.clone();
                 // Requests that live when the gateway drains still need their provider: only the end ends it.
-                #[expect(clippy::disallowed_methods, reason = "ends with the shutdown that it holds, or the process")]
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "ends with the shutdown that it holds, or the process"
+                )]
                 tokio::spawn(async move {
+                    let mut connections = JoinSet::new();
                     tokio::select! {
-                        () = accept(listener, player, &mut JoinSet::new()) => {}
+                        () = accept(listener, actor, &mut connections) => {}
                         () = shutdown.ended() => {}
                     }
                 });
@@ -72,9 +77,10 @@ pub(crate) async fn serve(
 ) -> Result<(), String> {
     let fixtures = fixtures()?;
     let Some(fixture) = fixtures.fixture(spec) else {
-        let known = fixtures.iter().map(|fixture| fixture.name());
-        let help = suggest(spec, known).unwrap_or_default();
-        let what = if library.spec(spec).is_some() { "the simulator cannot play" } else { "there is no spec" };
+        let known: Vec<&str> = fixtures.iter().map(|fixture| fixture.name()).collect();
+        let help = suggest(spec, known.iter().copied()).unwrap_or_default();
+        let what =
+            if library.spec(spec).is_some() { "the simulator cannot play" } else { "there is no spec" };
         return Err(format!("{what} `{spec}`\n  help: {help}"));
     };
     let (listener, addr) =
@@ -98,7 +104,9 @@ pub(crate) async fn serve(
 
 /// The fixtures inside the binary.
 fn fixtures() -> Result<Fixtures, String> {
-    let files = embedded::FIXTURES.iter().filter(|(path, _)| path.ends_with(".yaml"));
+    let files = embedded::FIXTURES
+        .iter()
+        .filter(|(path, _)| Path::new(path).extension().is_some_and(|it| it == "yaml"));
     let sources =
         files.map(|(path, text)| Source { path: format!("specs/fixtures/{path}"), text: (*text).to_owned() });
     Fixtures::load(sources).map_err(|errors| errors.to_string())

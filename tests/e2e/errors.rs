@@ -1,0 +1,204 @@
+//! Errors: always in the standard format's envelope, with the right status, and never with our key.
+
+use interlingua_tests::gateway::{Gateway, provider};
+use interlingua_tests::upstream::{Reply, Upstream};
+use serde_json::json;
+
+use crate::{HELLO, HELLO_LIVE};
+
+async fn idle() -> (Upstream, Gateway) {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::with("openai", &upstream.url(), "").await;
+    (upstream, gateway)
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods() {
+    let (mut upstream, gateway) = idle().await;
+    for path in ["/", "/v1", "/v1/chat", "/v1/chat/completions/", "/v2/chat/completions", "/v1/models/"] {
+        assert_eq!(gateway.post(path, HELLO).await.error(), (404, "unknown_url".to_owned()), "{path}");
+    }
+    for (method, path, allowed) in [
+        ("GET", "/v1/chat/completions", "POST"),
+        ("PUT", "/v1/completions", "POST"),
+        ("DELETE", "/v1/embeddings", "POST"),
+        ("POST", "/v1/models", "GET, HEAD"),
+        ("POST", "/v1/models/x", "GET, HEAD"),
+        ("POST", "/health/live", "GET, HEAD"),
+    ] {
+        let answer = gateway.request(method, path).send().await;
+        assert_eq!(answer.error(), (405, "method_not_allowed".to_owned()), "{method} {path}");
+        assert_eq!(answer.header("allow").unwrap(), allowed);
+    }
+    assert!(upstream.unasked());
+}
+
+#[tokio::test]
+async fn unknown_models() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(&provider("openai", &upstream.url(), "")).await;
+    for model in ["nobody/m", "bare-name", "main/", "/m", "demo/openai"] {
+        let answer = gateway.chat(&json!({ "model": model, "messages": [] }).to_string()).await;
+        assert_eq!(answer.error(), (404, "model_not_found".to_owned()), "{model}");
+        assert_eq!(answer.json()["error"]["param"], "model");
+        assert_eq!(answer.json()["error"]["type"], "invalid_request_error");
+    }
+}
+
+#[tokio::test]
+async fn media_types() {
+    let (mut upstream, gateway) = idle().await;
+    for media in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonx", "x"] {
+        let request = gateway.request("POST", "/v1/chat/completions").header("content-type", media).body(HELLO);
+        assert_eq!(request.send().await.error(), (415, "unsupported_media_type".to_owned()), "{media}");
+    }
+    let request = gateway.request("POST", "/v1/chat/completions").header("content-encoding", "rot13").json(HELLO);
+    assert_eq!(request.send().await.error().0, 415);
+    assert!(upstream.unasked());
+    for media in ["application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.x+json"] {
+        upstream.will(Reply::json(200, crate::HI));
+        let request = gateway.request("POST", "/v1/chat/completions").header("content-type", media).body(HELLO);
+        assert_eq!(request.send().await.status, 200, "{media}");
+    }
+}
+
+#[tokio::test]
+async fn providers_errors_keep_their_words() {
+    let (upstream, gateway) = idle().await;
+    let error = json!({ "error": { "message": "Slow down", "type": "requests", "param": "model", "code": "rate_limit_exceeded" } });
+    upstream.will(
+        Reply::json(429, &error.to_string()).header("retry-after", "7").header("retry-after-ms", "6500").header("x-request-id", "req_9"),
+    );
+    let answer = gateway.chat(HELLO).await;
+    assert_eq!(answer.error(), (429, "rate_limit_exceeded".to_owned()));
+    assert_eq!(answer.json(), error);
+    assert_eq!(answer.header("retry-after").unwrap(), "7");
+    assert_eq!(answer.header("retry-after-ms").unwrap(), "6500");
+    assert_eq!(answer.header("x-request-id").unwrap(), "req_9");
+    for status in [400, 401, 403, 404, 409, 422, 500, 503] {
+        upstream.will(Reply::json(status, r#"{"error":{"message":"no","type":"t","param":null,"code":"c"}}"#));
+        assert_eq!(gateway.chat(HELLO).await.error(), (status, "c".to_owned()));
+        // A stream that never began is an error like any other.
+        upstream.will(Reply::json(status, r#"{"error":{"message":"no","type":"t","param":null,"code":"c"}}"#));
+        let answer = gateway.chat(HELLO_LIVE).await;
+        assert_eq!(answer.error(), (status, "c".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn foreign_errors_are_translated() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::with("anthropic", &upstream.url(), "").await;
+    let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"req_1"}"#;
+    upstream.will(Reply::json(529, error).header("retry-after", "3").header("request-id", "req_1"));
+    let answer = gateway.chat(HELLO).await;
+    assert_eq!(answer.error().0, 503, "{}", answer.text());
+    assert_eq!(answer.json()["error"]["message"], "Overloaded");
+    assert_eq!(answer.header("retry-after").unwrap(), "3");
+    assert_eq!(answer.header("x-request-id").unwrap(), "req_1");
+}
+
+/// Error answers that are no JSON, or not the JSON that was expected.
+#[tokio::test]
+async fn strange_errors() {
+    let (upstream, gateway) = idle().await;
+    for body in ["", "<html>Bad gateway</html>", "null", "[]", "{\"error\":null}", "{\"detail\":\"x\"}", "{\"error\":\"text\"}", "{"] {
+        for (status, seen) in [(400, 400), (500, 500), (502, 502), (429, 429)] {
+            upstream.will(Reply::json(status, body));
+            assert_eq!(gateway.chat(HELLO).await.error().0, seen, "{status} {body}");
+        }
+    }
+}
+
+/// Answers with status 200 that are none.
+#[tokio::test]
+async fn strange_answers() {
+    let (upstream, gateway) = idle().await;
+    for (reply, code) in [
+        (Reply::body("text/html", "<html>Sign in</html>"), "upstream_not_json"),
+        (Reply::json(302, "").header("location", "http://127.0.0.1:1/"), "upstream_redirect"),
+        (Reply::raw(""), "upstream_closed"),
+        (Reply::raw("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"), "upstream_cut"),
+        (Reply::raw("SSH-2.0-OpenSSH\r\n\r\n"), "upstream_malformed"),
+    ] {
+        upstream.will(reply);
+        assert_eq!(gateway.chat(HELLO).await.error(), (502, code.to_owned()));
+    }
+    for body in ["", "not JSON", "{\"id\":", "[1,2]", "null", "\"text\""] {
+        upstream.will(Reply::json(200, body));
+        assert_eq!(gateway.chat(HELLO).await.error().0, 502, "`{body}`");
+    }
+    // An error under status 200.
+    upstream.will(Reply::json(200, r#"{"error":{"message":"no","type":"server_error","param":null,"code":null}}"#));
+    let answer = gateway.chat(HELLO).await;
+    assert!(answer.status >= 400, "{} {}", answer.status, answer.text());
+    // A whole answer where a stream was asked for.
+    upstream.will(Reply::json(200, crate::HI));
+    assert_eq!(gateway.chat(HELLO_LIVE).await.error().0, 502);
+    upstream.will(Reply::body("text/html", "<html>Sign in</html>"));
+    assert_eq!(gateway.chat(HELLO_LIVE).await.error().0, 502);
+}
+
+#[tokio::test]
+async fn nobody_there() {
+    // A port that was free a moment ago.
+    let gone = Upstream::start().await.url();
+    let gateway = Gateway::with("openai", &gone, "").await;
+    assert_eq!(gateway.chat(HELLO).await.error(), (502, "upstream_unreachable".to_owned()));
+}
+
+#[tokio::test]
+async fn nobody_answers() {
+    let mut upstream = Upstream::replies(Reply::silence()).await;
+    let section = "timeouts: { first_byte: 50ms, first_byte_stream: 60ms }";
+    let gateway = Gateway::with("openai", &upstream.url(), section).await;
+    assert_eq!(gateway.chat(HELLO).await.error(), (504, "upstream_timeout".to_owned()));
+    upstream.abandoned().await;
+    upstream.will(Reply::silence());
+    assert_eq!(gateway.chat(HELLO_LIVE).await.error(), (504, "upstream_timeout".to_owned()));
+    upstream.abandoned().await;
+    // Silence in the middle of an answer.
+    let section = "timeouts: { idle: 50ms }";
+    let gateway = Gateway::with("openai", &upstream.url(), section).await;
+    upstream.will(Reply::stream_of("application/json").then("{\"id\":").hold());
+    assert_eq!(gateway.chat(HELLO).await.error(), (504, "upstream_idle".to_owned()));
+    upstream.abandoned().await;
+}
+
+/// Providers like to quote the key that they refuse.
+#[tokio::test]
+async fn our_key_is_never_shown() {
+    const KEY: &str = "sk-gateway-secret";
+    let error = json!({ "error": { "message": format!("Incorrect API key: {KEY}."), "type": KEY, "param": KEY, "code": KEY } });
+    let error = error.to_string();
+    let (upstream, gateway) = idle().await;
+    let answer = |body: &str| Reply::json(401, body).header("x-request-id", KEY).header("x-ratelimit-key", KEY);
+    for reply in [
+        answer(&error),
+        answer(&format!("\"{KEY}\"")),
+        answer(KEY),
+        Reply::json(200, &error),
+        Reply::json(200, KEY),
+        Reply::body("text/html", KEY),
+        Reply::json(302, KEY).header("location", &format!("http://127.0.0.1/{KEY}")),
+    ] {
+        upstream.will(reply);
+        let answer = gateway.chat(HELLO).await;
+        assert!(answer.status >= 400);
+        let seen = format!("{:?} {}", answer.head, answer.text());
+        assert!(!seen.contains(KEY), "{seen}");
+    }
+    for reply in [
+        answer(&error),
+        Reply::stream().event(&error),
+        Reply::stream().event(&crate::piece("a")).event(&error),
+        Reply::stream().event(&crate::piece("a")).event(KEY),
+        Reply::stream().event(&crate::piece("a")).then(format!("{KEY}\n\n")).cut(),
+    ] {
+        upstream.will(reply);
+        let mut live = gateway.chat_live(HELLO_LIVE).await;
+        let body = String::from_utf8(live.rest().await.unwrap()).unwrap();
+        let seen = format!("{:?} {body}", live.head);
+        assert!(!seen.contains(KEY), "{seen}");
+    }
+}

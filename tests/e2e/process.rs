@@ -1,0 +1,148 @@
+//! The real command: start, signals, exit codes.
+
+use interlingua_tests::folder::Folder;
+use interlingua_tests::gateway::{only, provider, records};
+use interlingua_tests::process::{Process, ends};
+use interlingua_tests::upstream::{Gate, Reply, Upstream};
+
+use crate::{HELLO, HELLO_LIVE, HI, STOP, piece};
+
+async fn serving(upstream: &Upstream) -> Process {
+    let config = provider("openai", &upstream.url(), "");
+    Process::start(&format!("{config}default_provider: main\nlog: {{ usage: usage.jsonl }}\n")).await
+}
+
+#[tokio::test]
+async fn serves() {
+    let mut upstream = Upstream::replies(Reply::json(200, HI)).await;
+    let server = serving(&upstream).await;
+    let answer = server.request("POST", "/v1/chat/completions").json(HELLO).send().await;
+    assert_eq!((answer.status, answer.text().as_str()), (200, HI));
+    assert_eq!(upstream.seen().await.header("authorization").unwrap(), "Bearer sk-gateway-secret");
+    assert_eq!(only(records(&server.folder.path().join("usage.jsonl")))["status"], 200);
+}
+
+#[tokio::test]
+async fn termination_finishes_what_lives() {
+    let gate = Gate::new();
+    let upstream = Upstream::replies(Reply::stream().event(&piece("a")).wait(&gate).event(STOP).event("[DONE]")).await;
+    let server = serving(&upstream).await;
+    let mut live = server.request("POST", "/v1/chat/completions").json(HELLO_LIVE).open().await;
+    live.event().await.unwrap().unwrap();
+    server.signal("TERM").await;
+    let refused = async {
+        while tokio::net::TcpStream::connect(server.addr).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    interlingua_tests::soon("connections to be refused", refused).await;
+    gate.open();
+    assert_eq!(live.events().await, [STOP, "[DONE]"]);
+    let (code, _) = server.ended().await;
+    assert_eq!(code, Some(0));
+}
+
+#[tokio::test]
+async fn second_signal_ends_at_once() {
+    let mut upstream = Upstream::replies(Reply::stream().event(&piece("a")).hold()).await;
+    let server = serving(&upstream).await;
+    let mut live = server.request("POST", "/v1/chat/completions").json(HELLO_LIVE).open().await;
+    live.event().await.unwrap().unwrap();
+    server.signal("INT").await;
+    while tokio::net::TcpStream::connect(server.addr).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    server.signal("TERM").await;
+    server.ended().await;
+    upstream.abandoned().await;
+    assert!(live.rest().await.is_err());
+}
+
+/// Mistakes in a config: exit code 2, and where they are.
+#[tokio::test]
+async fn mistakes_have_a_place() {
+    let folder = Folder::new();
+    for (text, expected) in [
+        ("listn: x\n", "c.yaml:1:1: error: unknown key `listn`\n  help: did you mean `listen`?"),
+        ("providers:\n  a: { spec: nothing }\n", "c.yaml:2:14: error: there is no spec `nothing` for provider `a`"),
+        ("providers:\n  a: { spec: openai }\n", "c.yaml:2:6: error: provider `a` needs `api_key`"),
+        ("providers:\n  a: { spec: openai, api_key: { env: NOT_SET_ANYWHERE } }\n", "c.yaml:2:31: error: environment variable `NOT_SET_ANYWHERE` is not set"),
+        ("providers:\n  a: { spec: openai, api_key: k, api_kee: k }\n", "error: spec `openai` has no variable `api_kee`\n  help: did you mean `api_key`?"),
+        ("default_provider: a\nproviders: {}\n", "c.yaml:1:19: error: there is no provider `a`"),
+        ("limits: { body_bytes: 1MB }\n", "c.yaml:1:"),
+        ("providers: [\n", "c.yaml:"),
+        ("specs: [nowhere]\n", "c.yaml:1:9: error: cannot read `nowhere`"),
+    ] {
+        folder.write("c.yaml", text);
+        for arguments in [&["--config", "c.yaml"][..], &["serve", "-c", "c.yaml"][..]] {
+            let ended = ends(arguments, &folder).await;
+            assert_eq!(ended.code, Some(2), "{text}{}{}", ended.output, ended.errors);
+            assert!(ended.errors.contains(expected), "expected `{expected}` in:\n{}", ended.errors);
+        }
+        let ended = ends(&["check", "-c", "c.yaml"], &folder).await;
+        assert_eq!(ended.code, Some(1), "{text}");
+        assert!(ended.output.contains(expected), "expected `{expected}` in:\n{}", ended.output);
+    }
+}
+
+/// All mistakes at once.
+#[tokio::test]
+async fn all_mistakes_at_once() {
+    let folder = Folder::new();
+    folder.write(
+        "c.yaml",
+        "providers:\n  a: { spec: nothing }\n  b: { spec: openai }\nmodels:\n  x: { targets: [{ model: c/y }] }\nroutes: [{ path: nope, operation: chatt }]\n",
+    );
+    let ended = ends(&["-c", "c.yaml"], &folder).await;
+    assert_eq!(ended.code, Some(2));
+    assert_eq!(ended.errors.matches("error: ").count(), 5, "{}", ended.errors);
+}
+
+#[tokio::test]
+async fn commands_end_as_they_should() {
+    let folder = Folder::new();
+    folder.write("broken.yaml", "interlingua: 1\nprovider: broken\noperations: { chat: { path: x } }\n");
+    for (arguments, code) in [
+        (&["--version"][..], 0),
+        (&["--help"][..], 0),
+        (&["providers"][..], 0),
+        (&["schema"][..], 0),
+        (&["config", "show"][..], 0),
+        (&["check"][..], 0),
+        (&["explain", "standard", "anthropic"][..], 0),
+        (&["check", "broken.yaml"][..], 1),
+        (&["check", "missing.yaml"][..], 2),
+        (&["schema", "nothing"][..], 2),
+        (&["explain", "standard", "nothing"][..], 2),
+        (&["--config", "missing.yaml"][..], 2),
+        (&["nothing"][..], 2),
+        (&["--nothing"][..], 2),
+    ] {
+        let ended = ends(arguments, &folder).await;
+        assert_eq!(ended.code, Some(code), "{arguments:?}\n{}{}", ended.output, ended.errors);
+    }
+}
+
+#[tokio::test]
+async fn config_show_hides_secrets() {
+    let folder = Folder::new();
+    folder.write(
+        "interlingua.yaml",
+        "providers:\n  a: { spec: openai, api_key: sk-hidden, base_url: \"http://127.0.0.1/?key=sk-hidden\", headers: { x: sk-hidden } }\n",
+    );
+    let ended = ends(&["config", "show"], &folder).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
+    assert!(ended.output.contains("\"a\"") && !ended.output.contains("sk-hidden"), "{}", ended.output);
+}
+
+/// `new` writes a spec that passes its own case.
+#[tokio::test]
+async fn new_spec_passes_its_case() {
+    let folder = Folder::new();
+    let ended = ends(&["new", "mine", "--extends", "openai"], &folder).await;
+    assert_eq!(ended.code, Some(0), "{}{}", ended.output, ended.errors);
+    assert!(folder.path().join("providers/mine.yaml").is_file());
+    assert_eq!(ends(&["check", "providers/mine.yaml"], &folder).await.code, Some(0));
+    let ended = ends(&["test", "providers/mine.yaml"], &folder).await;
+    assert_eq!(ended.code, Some(0), "{}{}", ended.output, ended.errors);
+}
