@@ -15,6 +15,11 @@ fn provider_schema_is_fresh() {
 }
 
 #[test]
+fn fixture_schema_is_fresh() {
+    fresh("fixture.schema.json", &interlingua_engine::fixture_schema());
+}
+
+#[test]
 fn config_schema_is_fresh() {
     fresh("config.schema.json", &interlingua::config::schema());
 }

@@ -58,6 +58,33 @@ async fn second_signal_ends_at_once() {
     assert!(live.rest().await.is_err());
 }
 
+/// No config, no key, no network: the simulator answers. The address is fixed then, so it may be taken.
+#[tokio::test]
+async fn starts_with_nothing() {
+    let Ok(free) = std::net::TcpListener::bind("127.0.0.1:8080") else {
+        println!("SKIPPED: somebody else listens on port 8080");
+        return;
+    };
+    drop(free);
+    let server = Process::start_bare().await;
+    let models = server.request("GET", "/v1/models").send().await.json();
+    let ids: Vec<&str> = models["data"].as_array().unwrap().iter().filter_map(|model| model["id"].as_str()).collect();
+    for spec in ["demo/openai", "demo/anthropic", "demo/ollama"] {
+        assert!(ids.contains(&spec), "{ids:?}");
+        let body = HELLO.replace("\"m\"", &format!("\"{spec}\""));
+        let answer = server.request("POST", "/v1/chat/completions").json(&body).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.json()["choices"][0]["message"]["content"], "You said: Hello");
+        let body = HELLO_LIVE.replace("\"m\"", &format!("\"{spec}/any/model\""));
+        let events = server.request("POST", "/v1/chat/completions").json(&body).open().await.events().await;
+        assert_eq!(events.last().unwrap(), "[DONE]", "{events:?}");
+    }
+    server.signal("TERM").await;
+    let (code, output) = server.ended().await;
+    assert_eq!(code, Some(0));
+    assert!(output.contains("curl http://127.0.0.1:8080/v1/chat/completions"), "{output}");
+}
+
 /// Mistakes in a config: exit code 2, and where they are.
 #[tokio::test]
 async fn mistakes_have_a_place() {
@@ -74,15 +101,15 @@ async fn mistakes_have_a_place() {
         ("specs: [nowhere]\n", "c.yaml:1:9: error: cannot read `nowhere`"),
     ] {
         folder.write("c.yaml", text);
-        for arguments in [&["--config", "c.yaml"][..], &["serve", "-c", "c.yaml"][..]] {
-            let ended = ends(arguments, &folder).await;
-            assert_eq!(ended.code, Some(2), "{text}{}{}", ended.output, ended.errors);
-            assert!(ended.errors.contains(expected), "expected `{expected}` in:\n{}", ended.errors);
-        }
-        let ended = ends(&["check", "-c", "c.yaml"], &folder).await;
-        assert_eq!(ended.code, Some(1), "{text}");
-        assert!(ended.output.contains(expected), "expected `{expected}` in:\n{}", ended.output);
+        let ended = ends(&["--config", "c.yaml"], &folder).await;
+        assert_eq!(ended.code, Some(2), "{text}{}{}", ended.output, ended.errors);
+        assert!(ended.errors.contains(expected), "expected `{expected}` in:\n{}", ended.errors);
     }
+    // The same without starting anything.
+    folder.write("c.yaml", "listn: x\n");
+    let ended = ends(&["check", "-c", "c.yaml"], &folder).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.output.contains("c.yaml:1:1: error: unknown key `listn`"), "{}", ended.output);
 }
 
 /// All mistakes at once.

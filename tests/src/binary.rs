@@ -17,7 +17,8 @@ pub fn path() -> &'static PathBuf {
         let profile = test.ancestors().nth(2).expect("tests are in target/<profile>/deps");
         let target = profile.parent().expect("profiles are in the target folder");
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "interlingua", "--bin", "interlingua", "--target-dir"]);
+        // The whole workspace's features, so that nothing is compiled again that the tests have compiled.
+        build.args(["build", "--quiet", "--workspace", "--bin", "interlingua", "--target-dir"]);
         build.arg(target).current_dir(root());
         if profile.file_name().is_some_and(|name| name == "release") {
             build.arg("--release");

@@ -37,6 +37,15 @@ impl Process {
     pub async fn start(config: &str) -> Process {
         let folder = Folder::new();
         folder.write("interlingua.yaml", &format!("listen: 127.0.0.1:0\n{config}"));
+        Process::start_in(folder).await
+    }
+
+    /// Starts it without a config, at its usual address.
+    pub async fn start_bare() -> Process {
+        Process::start_in(Folder::new()).await
+    }
+
+    async fn start_in(folder: Folder) -> Process {
         let mut command = Command::from(binary::command());
         command.current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
         let mut child = command.spawn().expect("the command starts");

@@ -4,7 +4,7 @@ use super::scope::{Compiler, Known, MAX_NESTING, normal_name};
 use crate::codes;
 use crate::diagnostic::{did_you_mean, quoted};
 use crate::program::ir::{
-    Base, Capture, Carried, Clamp, Const, Each, Fault, Find, FromJson, If, Join, Let, Lookup, Members,
+    Base, Capture, Carried, Clamp, Cond, Const, Each, Fault, Find, FromJson, If, Join, Let, Lookup, Members,
     Merge, Merging, Node, Pick, PickAt, Place, Source, Switch, Table,
 };
 use crate::spec::yaml::{At, Key, Kind, Node as Yaml};
@@ -327,7 +327,11 @@ impl<'s> Compiler<'s> {
         if let Some(covers) = find(members, "$covers") {
             carries.leaves = carries.leaves.union(self.covered(covers));
         }
-        Some(Node::If(Box::new(If { cond, then, otherwise, carries })))
+        match cond {
+            Cond::Always(true) if carries.leaves.is_empty() => Some(then),
+            Cond::Always(false) => Some(otherwise),
+            cond => Some(Node::If(Box::new(If { cond, then, otherwise, carries }))),
+        }
     }
 
     /// Leaves of which a branch says all there is to say.

@@ -98,10 +98,19 @@ impl<'s> Compiler<'s> {
             Some(known) => (Root::Current, known, segments),
             None => self.named_root(at, text, segments)?,
         };
+        let mut root = root;
         let mut known = known;
         let mut steps = Vec::new();
         let mut single = true;
         let mut rest = rest;
+        if let (Root::Document, Known::Standard(shape), Some((Segment::Selector(Selector::Name(name)), after))) =
+            (&root, known, rest.split_first())
+            && let Some(place) = shape.place(name)
+        {
+            known = self.member(at, text, name, known)?;
+            root = Root::Field(place);
+            rest = after;
+        }
         if let Root::Const(_) = root {
             return Some(Lowered { path: plain(root), known });
         }
@@ -446,11 +455,11 @@ impl<'s> Compiler<'s> {
         match filter {
             Filter::Or(all) => {
                 let all = self.filters(at, text, all, current, compared)?;
-                Some(Cond::Or(all))
+                Some(folded(all, true))
             }
             Filter::And(all) => {
                 let all = self.filters(at, text, all, current, compared)?;
-                Some(Cond::And(all))
+                Some(folded(all, false))
             }
             Filter::Atom(FilterAtom::Filter { expr, not }) => {
                 let cond = self.filter(at, text, expr, current, compared)?;
@@ -494,7 +503,13 @@ impl<'s> Compiler<'s> {
     ) -> Option<Cond> {
         match test {
             Test::AbsQuery(query) => {
-                Some(Cond::Exists(self.query(at, text, &query.segments, None)?.path))
+                let path = self.query(at, text, &query.segments, None)?.path;
+                Some(match &path.root {
+                    Root::Const(value) if path.steps.is_empty() => {
+                        Cond::Always(!matches!(value, Const::Absent | Const::Null))
+                    }
+                    _ => Cond::Exists(path),
+                })
             }
             Test::RelQuery(segments) => {
                 let current = self.current(at, text, current)?;
@@ -702,7 +717,7 @@ impl<'s> Compiler<'s> {
                 _ => {}
             }
         }
-        Some(Cond::Compare(comparator, left, right))
+        Some(simplified(comparator, left, right))
     }
 
     fn comparable(
@@ -734,6 +749,28 @@ impl<'s> Compiler<'s> {
     }
 }
 
+/// The cheapest form of a comparison; one of constants is decided here.
+fn simplified(comparator: Comparator, left: Operand, right: Operand) -> Cond {
+    let not = comparator == Comparator::NotEqual;
+    if !matches!(comparator, Comparator::Equal | Comparator::NotEqual) {
+        return Cond::Compare(comparator, left, right);
+    }
+    match (left, right) {
+        (Operand::Path(path), Operand::Const(Const::Plain(text) | Const::Text(text)))
+        | (Operand::Const(Const::Plain(text) | Const::Text(text)), Operand::Path(path)) => {
+            match &path.root {
+                Root::Const(Const::Plain(value) | Const::Text(value)) if path.steps.is_empty() => {
+                    Cond::Always((**value == *text) != not)
+                }
+                Root::Const(Const::Json(_)) => Cond::Is { path, text: (&*text).into(), not },
+                Root::Const(_) => Cond::Always(not),
+                _ => Cond::Is { path, text: (&*text).into(), not },
+            }
+        }
+        (left, right) => Cond::Compare(comparator, left, right),
+    }
+}
+
 fn plain(root: Root) -> Path {
     Path { root, steps: Box::new([]), single: true, carries: Default::default() }
 }
@@ -746,7 +783,26 @@ fn widen(segment: &SingularQuerySegment) -> Segment {
 }
 
 fn negate(cond: Cond, not: bool) -> Cond {
-    if not { Cond::Not(Box::new(cond)) } else { cond }
+    match (cond, not) {
+        (cond, false) => cond,
+        (Cond::Always(holds), true) => Cond::Always(!holds),
+        (cond, true) => Cond::Not(Box::new(cond)),
+    }
+}
+
+/// `any`: a disjunction. Parts that are decided at load go.
+fn folded(conds: Box<[Cond]>, any: bool) -> Cond {
+    if conds.iter().any(|cond| matches!(cond, Cond::Always(holds) if *holds == any)) {
+        return Cond::Always(any);
+    }
+    let mut open: Vec<Cond> =
+        conds.into_vec().into_iter().filter(|cond| !matches!(cond, Cond::Always(_))).collect();
+    match open.len() {
+        0 => Cond::Always(!any),
+        1 => open.swap_remove(0),
+        _ if any => Cond::Or(open.into()),
+        _ => Cond::And(open.into()),
+    }
 }
 
 fn literal_const(literal: &Literal) -> Const {

@@ -62,14 +62,14 @@ impl<'s> Compiler<'s> {
         let model = member(self, "model");
         let event = self.member_of(yaml, "event");
         let mut ends = false;
-        let mut events = std::collections::HashMap::new();
+        let mut events = Vec::new();
         self.pointer.push("events".to_owned());
         for (key, steps) in section(yaml, "events") {
             let steps = self.within(&key.text, |this| this.steps(steps, standard, &mut ends));
-            events.insert(key.text.clone(), steps);
+            events.push((key.text.clone(), steps));
         }
         self.pointer.pop();
-        let mut steps = |this: &mut Self, key: &str, ends: &mut bool| -> Box<[Step]> {
+        let steps = |this: &mut Self, key: &str, ends: &mut bool| -> Box<[Step]> {
             match yaml.get(key) {
                 Some(steps) => this.within(key, |this| this.steps(steps, standard, ends)),
                 None => Box::new([]),
@@ -101,7 +101,7 @@ impl<'s> Compiler<'s> {
             state,
             id,
             model,
-            events,
+            events: events.into(),
             each,
             at_end,
             slots: usize::from(self.slots),

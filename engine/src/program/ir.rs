@@ -55,6 +55,8 @@ impl Const {
 pub(crate) enum Root {
     /// `$`: the standard request, the upstream document or the stream's message.
     Document,
+    /// `$.<field>` of the normalised request, by its place in the standard.
+    Field(u16),
     /// `$std`
     Ordinary,
     /// `$raw`
@@ -126,6 +128,10 @@ pub(crate) enum Cond {
     Not(Box<Cond>),
     Exists(Path),
     Compare(Comparator, Operand, Operand),
+    /// A path compared with a text: the usual condition.
+    Is { path: Path, text: Box<str>, not: bool },
+    /// Decided at load.
+    Always(bool),
     Matches { text: Operand, pattern: Arc<Pattern> },
 }
 

@@ -77,6 +77,9 @@ impl Renames {
     pub(crate) fn apply<'a>(&self, request: Value<'a>, arena: &'a Arena) -> (Value<'a>, Undo) {
         let mut undo = Undo::new();
         let mut request = request;
+        if self.all_fit(request) {
+            return (request, undo);
+        }
         if let Some(rule) = &self.tool_name {
             let names = misfits(request, TOOL_NAMES, rule, arena);
             if !names.is_empty() {
@@ -92,6 +95,42 @@ impl Renames {
             }
         }
         (request, undo)
+    }
+}
+
+impl Renames {
+    /// The usual case, in one pass over tools and messages.
+    fn all_fit(&self, request: Value<'_>) -> bool {
+        if self.tool_name.is_none() && self.call_id.is_none() {
+            return true;
+        }
+        let tools = request.get("tools").as_array().unwrap_or_default();
+        let messages = request.get("messages").as_array().unwrap_or_default();
+        let choice = request.get("tool_choice");
+        tools.iter().all(|tool| self.name_fits(*tool))
+            && self.name_fits(choice)
+            && choice.get("allowed_tools").is_missing()
+            && messages.iter().all(|message| {
+                let calls = message.get("tool_calls").as_array().unwrap_or_default();
+                fits(self.call_id.as_ref(), message.get("tool_call_id"))
+                    && calls.iter().all(|call| {
+                        fits(self.call_id.as_ref(), call.get("id")) && self.name_fits(*call)
+                    })
+            })
+    }
+
+    /// A tool, a call or a choice.
+    fn name_fits(&self, tool: Value<'_>) -> bool {
+        let rule = self.tool_name.as_ref();
+        fits(rule, tool.get("function").get("name")) && fits(rule, tool.get("custom").get("name"))
+    }
+}
+
+fn fits(rule: Option<&Rule>, name: Value<'_>) -> bool {
+    match (rule, name) {
+        (None, _) | (_, Value::Absent | Value::Null) => true,
+        (Some(rule), Value::Str(name) | Value::Text(name)) => rule.fits(name),
+        _ => false,
     }
 }
 

@@ -1,7 +1,13 @@
 //! A compiled stream: what happens for each message of the upstream.
 
 use super::ir::{Cond, Const, Node, Path};
-use std::collections::HashMap;
+
+impl Stream {
+    /// The steps of an event.
+    pub(crate) fn steps(&self, event: &str) -> Option<&[Step]> {
+        self.events.iter().find(|(name, _)| **name == *event).map(|(_, steps)| &**steps)
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -18,7 +24,8 @@ pub(crate) struct Stream {
     pub(crate) state: Vec<Const>,
     pub(crate) id: Option<Node>,
     pub(crate) model: Option<Node>,
-    pub(crate) events: HashMap<Box<str>, Box<[Step]>>,
+    /// By name; few enough to be searched in order.
+    pub(crate) events: Box<[(Box<str>, Box<[Step]>)]>,
     pub(crate) each: Box<[Step]>,
     pub(crate) at_end: Box<[Step]>,
     pub(crate) slots: usize,

@@ -63,6 +63,7 @@ impl<'a> Run<'a> {
     fn root(&mut self, root: &'a Root, current: Value<'a>) -> Value<'a> {
         match root {
             Root::Document => self.inputs.document,
+            Root::Field(field) => self.inputs.fields.get(usize::from(*field)).copied().unwrap_or(Value::Absent),
             Root::Current => current,
             Root::Slot(slot) => self.slot(*slot),
             Root::Const(value) => value.value(),
@@ -262,6 +263,14 @@ impl<'a> Run<'a> {
                 let right = self.operand(right, current)?;
                 self.compare(*comparator, left, right)
             }
+            Cond::Is { path, text, not } => {
+                let same = match self.read_single(path, current)? {
+                    Value::Str(found) | Value::Text(found) => *found == **text,
+                    other => other.text(self.arena).is_some_and(|found| *found == **text),
+                };
+                Ok(same != *not)
+            }
+            Cond::Always(holds) => Ok(*holds),
             Cond::Matches { text, pattern } => {
                 let value = self.operand(text, current)?;
                 if let Value::Escaped(raw) = value

@@ -53,6 +53,8 @@ impl Stop {
 #[derive(Clone, Copy)]
 pub(crate) struct Inputs<'a> {
     pub(crate) document: Value<'a>,
+    /// The members of the normalised request, by their place in the standard.
+    pub(crate) fields: &'a [Value<'a>],
     pub(crate) ordinary: Value<'a>,
     pub(crate) raw: Value<'a>,
     pub(crate) request: Value<'a>,
@@ -71,6 +73,7 @@ impl<'a> Inputs<'a> {
     pub(crate) fn new(document: Value<'a>) -> Self {
         Self {
             document,
+            fields: &[],
             ordinary: Value::Absent,
             raw: Value::Absent,
             request: Value::Absent,

@@ -219,10 +219,19 @@ pub(crate) fn read_failure<'a>(
     failure.message = text(&errors.message).unwrap_or_default();
     failure.kind = text(&errors.kind)
         .unwrap_or_else(|| default_kind(failure.class, failure.status).to_owned());
-    failure.code = text(&errors.code);
+    failure.code = text(&errors.code).or_else(|| default_code(failure.class).map(str::to_owned));
     failure.param = text(&errors.param);
     failure.request_id = text(&errors.request_id);
     failure
+}
+
+/// The code that clients of the standard look for, where the provider has none of its own.
+fn default_code(class: Class) -> Option<&'static str> {
+    match class {
+        Class::ContextLength => Some("context_length_exceeded"),
+        Class::ContentFilter => Some("content_filter"),
+        _ => None,
+    }
 }
 
 /// A message for an error body that the spec does not know: whatever text it holds, if it is short.

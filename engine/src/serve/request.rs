@@ -192,6 +192,7 @@ impl Operation {
         let (document, undo) = self.renames.apply(normalised.root, arena);
         let facts = self.facts.of(target.base_model.unwrap_or(target.model));
         let mut inputs = Inputs::new(document);
+        inputs.fields = self.fields(document, arena);
         inputs.ordinary = ordinary;
         inputs.raw = raw;
         inputs.model = target.model;
@@ -243,6 +244,18 @@ impl Operation {
             });
         }
         self.standard.normalise(ordinary, arena)
+    }
+
+    /// The members of the normalised request by their place in the standard: found once, read often.
+    fn fields<'a>(&self, document: Value<'a>, arena: &'a Arena) -> &'a [Value<'a>] {
+        let shape = self.standard.request();
+        let fields = arena.slots(shape.width());
+        for (name, value) in document.as_object().unwrap_or_default() {
+            if let Some(slot) = shape.place(name).and_then(|place| fields.get_mut(usize::from(place))) {
+                *slot = *value;
+            }
+        }
+        fields
     }
 
     fn refuse<'a>(&'a self, run: &mut Run<'a>) -> Result<(), Refusal> {

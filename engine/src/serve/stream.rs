@@ -312,6 +312,8 @@ impl Core {
                 return;
             }
         };
+        // A delta is about as long as its message; one growth at most.
+        out.reserve(data.len() + 256);
         let headers = std::mem::take(&mut self.headers);
         let facts = Arc::clone(&self.facts);
         let state = std::mem::take(&mut self.state);
@@ -370,7 +372,7 @@ impl Core {
             self.name(run, stream)?;
         }
         let event = run.inputs.event;
-        let steps = run.plain(event).and_then(|name| stream.events.get(name));
+        let steps = run.plain(event).and_then(|name| stream.steps(name));
         let mut flow = Flow::On;
         if let Some(steps) = steps {
             flow = self.steps(run, operation, stream, steps, out)?;

@@ -142,6 +142,18 @@ impl Shape {
         self.find(name).map(|member| &member.shape)
     }
 
+    /// The place of a member among its siblings.
+    pub(crate) fn place(&self, name: &str) -> Option<u16> {
+        let (from, to) = (*self.starts.get(name.len())?, *self.starts.get(name.len() + 1)?);
+        let found = self.members.get(from..to)?.iter().position(|member| member.name == name)?;
+        u16::try_from(from + found).ok()
+    }
+
+    /// How many members it has.
+    pub(crate) fn width(&self) -> usize {
+        self.members.len()
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<&Member> {
         let (from, to) = (self.starts.get(name.len())?, self.starts.get(name.len() + 1)?);
         self.members.get(*from..*to)?.iter().find(|member| member.name == name)
