@@ -31,7 +31,7 @@ guide:
 # Write what the documentation takes from the code, the published schemas, the coverage table and the outputs of cases.
 update:
     docs/generate.sh
-    UPDATE_SCHEMA=1 UPDATE_SCHEMAS=1 UPDATE=1 cargo test --workspace
+    UPDATE=1 cargo test --workspace
 
 bench:
     cargo bench --workspace

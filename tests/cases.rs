@@ -66,7 +66,8 @@ fn broken_specs(folder: &Path) -> Result<Vec<Trial>, String> {
     let mut trials = Vec::new();
     for file in files {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Some((stem, extension)) = name.rsplit_once('.').filter(|(stem, _)| stem.starts_with("err_")) else {
+        let Some((stem, extension)) = name.rsplit_once('.').filter(|(stem, _)| stem.starts_with("err_"))
+        else {
             continue;
         };
         match extension {
@@ -75,7 +76,9 @@ fn broken_specs(folder: &Path) -> Result<Vec<Trial>, String> {
                 trials.push(Trial::test(format!("specs/{stem}"), move || broken_spec(&file, &name, &parent)));
             }
             "txt" if !file.with_extension("yaml").is_file() => {
-                trials.push(Trial::test(format!("specs/{stem}"), || Err("there is no spec for this text".into())));
+                trials.push(Trial::test(format!("specs/{stem}"), || {
+                    Err("there is no spec for this text".into())
+                }));
             }
             _ => {}
         }
@@ -85,10 +88,8 @@ fn broken_specs(folder: &Path) -> Result<Vec<Trial>, String> {
 
 fn broken_spec(file: &Path, name: &str, parent: &str) -> Result<(), Failed> {
     let text = std::fs::read_to_string(file)?;
-    let sources = [
-        Source { path: PARENT.to_owned(), text: parent.to_owned() },
-        Source { path: name.to_owned(), text },
-    ];
+    let sources =
+        [Source { path: PARENT.to_owned(), text: parent.to_owned() }, Source { path: name.to_owned(), text }];
     match Library::load(sources) {
         Ok(_) => Err("the spec was accepted".into()),
         Err(errors) => {

@@ -9,8 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 /// The engine as a variant.
-pub(crate) const ENGINE: Option<Variant> =
-    Some(Variant { name: "engine", request, response, stream });
+pub(crate) const ENGINE: Option<Variant> = Some(Variant { name: "engine", request, response, stream });
 
 struct Compiled {
     operation: Arc<Operation>,

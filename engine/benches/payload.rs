@@ -165,7 +165,8 @@ fn tool(index: usize, rich: bool, description: &str) -> Value {
         "days": { "type": "integer", "minimum": 1, "maximum": 14 },
     });
     if rich {
-        properties["units"] = json!({ "type": "array", "items": { "type": "string", "enum": ["°C", "°F", "mm"] } });
+        properties["units"] =
+            json!({ "type": "array", "items": { "type": "string", "enum": ["°C", "°F", "mm"] } });
         properties["window"] = json!({
             "type": "object",
             "properties": { "from": { "type": "string", "format": "date" }, "to": { "type": ["string", "null"] } },
@@ -229,7 +230,8 @@ fn usage() -> Value {
 
 /// A small answer of every stop reason, with several texts and hidden thinking.
 pub(crate) fn corner_responses() -> Vec<Vec<u8>> {
-    let reasons = ["end_turn", "stop_sequence", "pause_turn", "max_tokens", "refusal", "model_context_window_exceeded"];
+    let reasons =
+        ["end_turn", "stop_sequence", "pause_turn", "max_tokens", "refusal", "model_context_window_exceeded"];
     reasons
         .into_iter()
         .map(|reason| {
@@ -258,7 +260,10 @@ pub(crate) struct Stream {
 impl Stream {
     pub(crate) fn pieces(&self) -> Vec<&[u8]> {
         let starts = std::iter::once(&0).chain(&self.cuts);
-        starts.zip(self.cuts.iter().chain([&self.bytes.len()])).map(|(&start, &end)| &self.bytes[start..end]).collect()
+        starts
+            .zip(self.cuts.iter().chain([&self.bytes.len()]))
+            .map(|(&start, &end)| &self.bytes[start..end])
+            .collect()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -305,8 +310,9 @@ fn stream_events(rich: bool, parts: usize) -> Vec<Value> {
     let mut block = |start: Value, deltas: Vec<Value>| {
         let first = json!({ "type": "content_block_start", "index": index, "content_block": start });
         let last = json!({ "type": "content_block_stop", "index": index });
-        let deltas =
-            deltas.into_iter().map(|delta| json!({ "type": "content_block_delta", "index": index, "delta": delta }));
+        let deltas = deltas
+            .into_iter()
+            .map(|delta| json!({ "type": "content_block_delta", "index": index, "delta": delta }));
         events.extend(std::iter::once(first).chain(deltas).chain([last]));
         if index == 0 {
             events.push(json!({ "type": "ping" }));
@@ -316,8 +322,9 @@ fn stream_events(rich: bool, parts: usize) -> Vec<Value> {
     // Deltas of live streams are a few words long.
     let length = |part: usize| 12 + part * 7 % 40;
     if rich {
-        let mut deltas: Vec<Value> =
-            (0..parts).map(|part| json!({ "type": "thinking_delta", "thinking": prose.text(length(part)) })).collect();
+        let mut deltas: Vec<Value> = (0..parts)
+            .map(|part| json!({ "type": "thinking_delta", "thinking": prose.text(length(part)) }))
+            .collect();
         deltas.push(json!({ "type": "signature_delta", "signature": "EqQBCkgIARABGAIiQ".repeat(4) }));
         block(json!({ "type": "thinking", "thinking": "", "signature": "" }), deltas);
     }
@@ -365,7 +372,8 @@ pub(crate) fn corner_streams() -> Vec<Stream> {
     let stop = json!({ "type": "message_stop" });
     let details = json!({ "explanation": "no \"é\"" });
     let delta = json!({ "stop_reason": "refusal", "stop_details": details });
-    let refused = [events[0].clone(), json!({ "type": "message_delta", "delta": delta, "usage": {} }), stop.clone()];
+    let refused =
+        [events[0].clone(), json!({ "type": "message_delta", "delta": delta, "usage": {} }), stop.clone()];
     events.push(stop);
     vec![Stream::new(&events), Stream::new(&refused)]
 }

@@ -6,7 +6,13 @@
 //!
 //! Before anything is timed, all variants must agree on every payload.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "bench code")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "bench code"
+)]
 
 mod engine_variant;
 mod hand;
@@ -163,7 +169,9 @@ fn check_samples() {
     last["usage"] = json!({ "prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7 });
     let stream_out = json!([
         chunk(json!([{ "index": 0, "delta": text, "finish_reason": null }])),
-        chunk(json!([{ "index": 0, "delta": {}, "finish_reason": "length", "native_finish_reason": "max_tokens" }])),
+        chunk(
+            json!([{ "index": 0, "delta": {}, "finish_reason": "length", "native_finish_reason": "max_tokens" }])
+        ),
         last,
         "[DONE]",
     ]);
@@ -250,14 +258,16 @@ fn check_agreement() {
 /// The first place where two values differ, and what is there; the order of members does not count.
 fn difference(found: &Value, wanted: &Value) -> Option<(String, Value, Value)> {
     let at = |place: String, found: Option<&Value>, wanted: Option<&Value>| {
-        let [found, wanted] = [found, wanted].map(|value| value.cloned().unwrap_or_else(|| json!("(absent)")));
+        let [found, wanted] =
+            [found, wanted].map(|value| value.cloned().unwrap_or_else(|| json!("(absent)")));
         let (below, found, wanted) = difference(&found, &wanted)?;
         Some((format!("/{place}{below}"), found, wanted))
     };
     match (found, wanted) {
-        (Value::Object(found), Value::Object(wanted)) => {
-            found.keys().chain(wanted.keys()).find_map(|name| at(name.clone(), found.get(name), wanted.get(name)))
-        }
+        (Value::Object(found), Value::Object(wanted)) => found
+            .keys()
+            .chain(wanted.keys())
+            .find_map(|name| at(name.clone(), found.get(name), wanted.get(name))),
         (Value::Array(found), Value::Array(wanted)) => (0..found.len().max(wanted.len()))
             .find_map(|index| at(index.to_string(), found.get(index), wanted.get(index))),
         _ if found == wanted => None,

@@ -30,8 +30,8 @@ pub use program::{Operation, Program, Support};
 pub use resolve::Source;
 pub use secret::Secret;
 pub use serve::{
-    Answer, AnswerHead, Call, Class, Decoded, Encoded, Exchange, Failure, Limits, Progress,
-    StreamDecoder, Target, Usage,
+    Answer, AnswerHead, Call, Class, Decoded, Encoded, Exchange, Failure, Limits, Progress, StreamDecoder,
+    Target, Usage,
 };
 pub use settings::{Setting, Settings, Variable, VariableKind};
 pub use spec::schema::{fixture_schema, provider_schema};

@@ -1,11 +1,11 @@
 //! Spec files to checked specs, and specs with settings to programs.
 
 use crate::compile::compile;
+use crate::diagnostic::Sources;
 use crate::diagnostic::SpecErrors;
 use crate::program::Program;
 use crate::resolve::{Resolved, Source, resolve};
 use crate::settings::{Settings, Variable, variables};
-use crate::diagnostic::Sources;
 use crate::spec::yaml::Node as Yaml;
 
 /// Specs that were loaded together: every name is bound, every mapping checked.

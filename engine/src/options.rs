@@ -136,9 +136,8 @@ fn settable(kind: &str, name: &str) -> Result<(), String> {
         return Err(format!("options.{kind}.{name}: this field cannot be set by an option"));
     }
     let known = ["chat", "completions", "embeddings"].iter().any(|operation| {
-        crate::standard::standard(operation).is_some_and(|standard| {
-            standard.request().member(crate::compile::normal_name(name)).is_some()
-        })
+        crate::standard::standard(operation)
+            .is_some_and(|standard| standard.request().member(crate::compile::normal_name(name)).is_some())
     });
     // Fields of one provider (`top_k`) are legal options: they reach it as the client's own would.
     if known || name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !name.is_empty() {

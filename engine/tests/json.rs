@@ -65,7 +65,10 @@ fn agree(text: &str) {
                 assert_eq!(convert(value, &arena), oracle, "{text:?}");
             } else {
                 let message = oracle.unwrap_err().to_string();
-                assert!(message.contains("out of range") || message.contains("recursion"), "{text:?}: {message}");
+                assert!(
+                    message.contains("out of range") || message.contains("recursion"),
+                    "{text:?}: {message}"
+                );
             }
             assert_eq!(scanned, Ok(text.trim_matches([' ', '\n', '\r', '\t'])));
             let mut line = Vec::new();
@@ -77,7 +80,11 @@ fn agree(text: &str) {
             let strict = parse(text, &arena, &ParseOptions::strict(1024));
             match strict {
                 Ok(value) => {
-                    assert_eq!(rewrite(value), text.trim_matches([' ', '\n', '\r', '\t']), "not byte by byte");
+                    assert_eq!(
+                        rewrite(value),
+                        text.trim_matches([' ', '\n', '\r', '\t']),
+                        "not byte by byte"
+                    );
                 }
                 Err(error) => assert_eq!(error.reason, "duplicate member name", "{text:?}"),
             }
@@ -95,8 +102,27 @@ fn string(rng: &mut Rng, out: &mut String) {
     out.push('"');
     for _ in 0..rng.below(12) {
         out.push_str(rng.word(&[
-            "a", "b", " ", "plain text", "\\n", "\\\"", "\\\\", "\\/", "\\b\\f\\r\\t", "\\u0041", "\\u0000", "\\u00e9",
-            "\\uD83D\\uDE00", "\\ud83d\\ude00", "\u{e9}", "\u{2028}", "\u{1f600}", "\u{7f}", "/", "'", "\\uFFFF",
+            "a",
+            "b",
+            " ",
+            "plain text",
+            "\\n",
+            "\\\"",
+            "\\\\",
+            "\\/",
+            "\\b\\f\\r\\t",
+            "\\u0041",
+            "\\u0000",
+            "\\u00e9",
+            "\\uD83D\\uDE00",
+            "\\ud83d\\ude00",
+            "\u{e9}",
+            "\u{2028}",
+            "\u{1f600}",
+            "\u{7f}",
+            "/",
+            "'",
+            "\\uFFFF",
         ]));
     }
     out.push('"');
@@ -182,24 +208,134 @@ fn documents_and_their_mutations() {
 #[test]
 fn corners() {
     let good = [
-        "0", "-0", "-0.0", "1e5", "1E+5", "1.5e-300", "123456789012345678901234567890", "1e400", "-1e400", "1e-400",
-        "0.1234567890123456789012345678901234567890", "\"\"", "\"\\u0000\"", "\"\u{7f}\"", "\"\\uDBFF\\uDFFF\"", "[]",
-        "{}", "[[]]", "{\"\":0}", "{\"a\":{\"a\":{}}}", " \r\n\t[ ] ", "\"\u{10ffff}\"", "\"\u{feff}\"", "[\"\u{2028}\"]",
-        "{\"a\":1,\"b\":1,\"A\":1}", "\"/\\/\"", "\"\\\\\\\"\"", "[true,false,null]", "[0,-0,0.0,0e0]",
-        "\"\u{fdd0}\u{ffff}\"", "{\"__proto__\":1}", "[1 , 2\t,\n3]",
+        "0",
+        "-0",
+        "-0.0",
+        "1e5",
+        "1E+5",
+        "1.5e-300",
+        "123456789012345678901234567890",
+        "1e400",
+        "-1e400",
+        "1e-400",
+        "0.1234567890123456789012345678901234567890",
+        "\"\"",
+        "\"\\u0000\"",
+        "\"\u{7f}\"",
+        "\"\\uDBFF\\uDFFF\"",
+        "[]",
+        "{}",
+        "[[]]",
+        "{\"\":0}",
+        "{\"a\":{\"a\":{}}}",
+        " \r\n\t[ ] ",
+        "\"\u{10ffff}\"",
+        "\"\u{feff}\"",
+        "[\"\u{2028}\"]",
+        "{\"a\":1,\"b\":1,\"A\":1}",
+        "\"/\\/\"",
+        "\"\\\\\\\"\"",
+        "[true,false,null]",
+        "[0,-0,0.0,0e0]",
+        "\"\u{fdd0}\u{ffff}\"",
+        "{\"__proto__\":1}",
+        "[1 , 2\t,\n3]",
     ];
     let bad = [
-        "", " ", "\u{feff}{}", "\u{feff}", "nul", "nulll", "True", "NaN", "Infinity", "-Infinity", "-", "+1", "01", "-01",
-        "1.", ".5", "-.5", "1e", "1e+", "1.e1", "0x1", "1_000", "1 2", "--1", "0e", "1eE2", "\"", "\"\\\"", "\"\\x\"",
-        "\"\\u\"", "\"\\u12\"", "\"\\u12g4\"", "\"\\U0041\"", "\"\\u+041\"", "\"\\u 041\"", "\"a\nb\"", "\"\t\"",
-        "\"\u{0}\"", "'a'", "a", "[", "]", "[1", "[1,", "[1,]", "[,1]", "[1,,2]", "[1 2]", "[1}", "{", "}", "{]",
-        "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,", "{\"a\":1,}", "{,}", "{a:1}", "{1:1}", "{\"a\" 1}", "{\"a\"::1}",
-        "{\"a\":1 \"b\":2}", "{\"a\"}", "{null:1}", "{\"a\":}", "[] []", "{}x", "// c\n1", "/* */1", "1#", "\u{a0}1",
-        "\u{c}1", "\u{b}1", "1\u{0}", "[1]\u{2028}", "\"\\", "\"\\u00", "tru", "[tru]", "[\"", "{\"a\":\"", "\u{85}[]",
+        "",
+        " ",
+        "\u{feff}{}",
+        "\u{feff}",
+        "nul",
+        "nulll",
+        "True",
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "-",
+        "+1",
+        "01",
+        "-01",
+        "1.",
+        ".5",
+        "-.5",
+        "1e",
+        "1e+",
+        "1.e1",
+        "0x1",
+        "1_000",
+        "1 2",
+        "--1",
+        "0e",
+        "1eE2",
+        "\"",
+        "\"\\\"",
+        "\"\\x\"",
+        "\"\\u\"",
+        "\"\\u12\"",
+        "\"\\u12g4\"",
+        "\"\\U0041\"",
+        "\"\\u+041\"",
+        "\"\\u 041\"",
+        "\"a\nb\"",
+        "\"\t\"",
+        "\"\u{0}\"",
+        "'a'",
+        "a",
+        "[",
+        "]",
+        "[1",
+        "[1,",
+        "[1,]",
+        "[,1]",
+        "[1,,2]",
+        "[1 2]",
+        "[1}",
+        "{",
+        "}",
+        "{]",
+        "{\"a\"",
+        "{\"a\":",
+        "{\"a\":1",
+        "{\"a\":1,",
+        "{\"a\":1,}",
+        "{,}",
+        "{a:1}",
+        "{1:1}",
+        "{\"a\" 1}",
+        "{\"a\"::1}",
+        "{\"a\":1 \"b\":2}",
+        "{\"a\"}",
+        "{null:1}",
+        "{\"a\":}",
+        "[] []",
+        "{}x",
+        "// c\n1",
+        "/* */1",
+        "1#",
+        "\u{a0}1",
+        "\u{c}1",
+        "\u{b}1",
+        "1\u{0}",
+        "[1]\u{2028}",
+        "\"\\",
+        "\"\\u00",
+        "tru",
+        "[tru]",
+        "[\"",
+        "{\"a\":\"",
+        "\u{85}[]",
     ];
     let lone = [
-        "\"\\uD800\"", "\"\\uDC00\"", "\"\\uD800\\uD800\"", "\"\\uD800x\"", "\"\\uD800\\n\"", "\"\\uDFFF\\uD800\"",
-        "\"a\\uD83D\"", "{\"\\uD800\":1}", "[\"\\uDBFF\\u0041\"]",
+        "\"\\uD800\"",
+        "\"\\uDC00\"",
+        "\"\\uD800\\uD800\"",
+        "\"\\uD800x\"",
+        "\"\\uD800\\n\"",
+        "\"\\uDFFF\\uD800\"",
+        "\"a\\uD83D\"",
+        "{\"\\uD800\":1}",
+        "[\"\\uDBFF\\u0041\"]",
     ];
     for text in good {
         agree(text);
@@ -213,7 +349,11 @@ fn corners() {
     }
     for text in lone {
         let arena = Arena::new();
-        assert_eq!(parse(text, &arena, &ParseOptions::strict(8)).unwrap_err().reason, "lone surrogate", "{text}");
+        assert_eq!(
+            parse(text, &arena, &ParseOptions::strict(8)).unwrap_err().reason,
+            "lone surrogate",
+            "{text}"
+        );
     }
     for code in 0..0x20_u8 {
         agree(&format!("\"{}\"", char::from(code)));
@@ -227,7 +367,10 @@ fn corners() {
 fn strings_at_every_alignment() {
     for lead in 0..17 {
         for trail in [0, 1, 7, 8, 9] {
-            for middle in ["", "\\n", "\\\\", "\"", "\u{1}", "\u{1f}", " ", "!", "#", "[", "]", "\u{80}", "\u{e9}", "\u{ffff}"] {
+            for middle in [
+                "", "\\n", "\\\\", "\"", "\u{1}", "\u{1f}", " ", "!", "#", "[", "]", "\u{80}", "\u{e9}",
+                "\u{ffff}",
+            ] {
                 agree(&format!("\"{}{middle}{}\"", "x".repeat(lead), "y".repeat(trail)));
             }
         }
@@ -257,7 +400,9 @@ fn built_texts_are_escaped() {
     for seed in 0..2000 {
         let mut rng = Rng::new(seed);
         let text: String = (0..rng.below(20))
-            .map(|_| char::from_u32(u32::try_from(rng.up_to(&[0x30, 0x80, 0x11_0000])).unwrap()).unwrap_or('"'))
+            .map(|_| {
+                char::from_u32(u32::try_from(rng.up_to(&[0x30, 0x80, 0x11_0000])).unwrap()).unwrap_or('"')
+            })
             .collect();
         let arena = Arena::new();
         let object = arena.object(&[(&text, Value::Text(&text))]);
@@ -300,7 +445,12 @@ fn duplicate_names() {
 /// Twins are gone from everything that is written, wherever they stood.
 #[test]
 fn twins_are_not_written() {
-    for text in ["{\"a\":1,\"a\":2}", "{\"x\":{\"a\":1,\"a\":2}}", "[[{\"a\":1,\"a\":2}]]", "{\"y\":0,\"x\":[{\"a\":1,\"a\":2}]}"] {
+    for text in [
+        "{\"a\":1,\"a\":2}",
+        "{\"x\":{\"a\":1,\"a\":2}}",
+        "[[{\"a\":1,\"a\":2}]]",
+        "{\"y\":0,\"x\":[{\"a\":1,\"a\":2}]}",
+    ] {
         let arena = Arena::new();
         let out = rewrite(parse(text, &arena, &ParseOptions::lenient(8)).unwrap());
         assert!(parse(&out, &arena, &ParseOptions::strict(8)).is_ok(), "{text} is written as {out}");
@@ -336,7 +486,8 @@ fn depth() {
 
 #[test]
 fn cut_at_every_byte() {
-    let text = r#" {"a": [1.5e-3, -0, "x\u00e9\uD83D\uDE00\n", true, false, null, {}, []], "é": {"b": "\\"}} "#;
+    let text =
+        r#" {"a": [1.5e-3, -0, "x\u00e9\uD83D\uDE00\n", true, false, null, {}, []], "é": {"b": "\\"}} "#;
     let end = text.trim_end().len();
     for at in (0..end).filter(|at| text.is_char_boundary(*at)) {
         agree(&text[..at]);
@@ -380,8 +531,20 @@ fn large_bodies() {
 fn bodies_that_are_no_object_or_no_text() {
     let arena = Arena::new();
     for body in [
-        &b""[..], b"[]", b"1", b"null", b"\"x\"", b"{", b"{}x", b"\xff", b"{\"a\":\"\xff\"}", b"\xef\xbb\xbf{}",
-        b"{\"a\":\"\xed\xa0\x80\"}", b"{\"a\":\"\xc0\x80\"}", b"\xff\xfe{\x00}\x00", b"{\x00}",
+        &b""[..],
+        b"[]",
+        b"1",
+        b"null",
+        b"\"x\"",
+        b"{",
+        b"{}x",
+        b"\xff",
+        b"{\"a\":\"\xff\"}",
+        b"\xef\xbb\xbf{}",
+        b"{\"a\":\"\xed\xa0\x80\"}",
+        b"{\"a\":\"\xc0\x80\"}",
+        b"\xff\xfe{\x00}\x00",
+        b"{\x00}",
     ] {
         let refusal = Call::parse("chat", body, &arena, &Limits::default()).unwrap_err();
         assert_eq!(refusal.status, 400, "{body:?}");

@@ -7,9 +7,7 @@
 mod common;
 
 use common::{Recorded, Rng, encode, events, mutate, operations, program_of, recorded};
-use interlingua_engine::{
-    AnswerHead, Arena, Operation, ParseOptions, Progress, StreamDecoder, parse,
-};
+use interlingua_engine::{AnswerHead, Arena, Operation, ParseOptions, Progress, StreamDecoder, parse};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -152,10 +150,13 @@ fn delta(choice: &mut Choice, first: bool, delta: &Json) -> Result<(), String> {
 }
 
 fn call(choice: &mut Choice, item: &Json) -> Result<(), String> {
-    let index = item["index"].as_u64().and_then(|index| usize::try_from(index).ok()).ok_or("a call without index")?;
+    let index =
+        item["index"].as_u64().and_then(|index| usize::try_from(index).ok()).ok_or("a call without index")?;
     let first = index == choice.calls.len();
     if first {
-        choice.calls.push(Call { kind: item["type"].as_str().unwrap_or_default().to_owned(), ..Call::default() });
+        choice
+            .calls
+            .push(Call { kind: item["type"].as_str().unwrap_or_default().to_owned(), ..Call::default() });
     }
     let known = choice.calls.get_mut(index).ok_or("the calls are not numbered densely")?;
     let says = |name: &str| item.get(name).is_some();
@@ -343,10 +344,8 @@ fn orders(of: Writer) {
         if writer(&spec) != of {
             continue;
         }
-        let streams: Vec<&Recorded> = all
-            .iter()
-            .filter(|it| it.spec == spec && it.operation == operation.name())
-            .collect();
+        let streams: Vec<&Recorded> =
+            all.iter().filter(|it| it.spec == spec && it.operation == operation.name()).collect();
         let others: Vec<Vec<u8>> = streams.iter().flat_map(|it| events(&it.bytes, it.ndjson)).collect();
         for (place, stream) in streams.iter().enumerate() {
             let own = events(&stream.bytes, stream.ndjson);
@@ -461,7 +460,9 @@ fn wild_chunk(rng: &mut Rng) -> String {
                 "index" => json!(rng.below(3)),
                 "id" => json!(*rng.pick(&["call_1", "call_2", ""])),
                 "type" => json!(*rng.pick(&["function", "function", "custom"])),
-                "function" => json!({ "name": *rng.pick(&["f", "g", ""]), "arguments": *rng.pick(&["", "{", "}"]) }),
+                "function" => {
+                    json!({ "name": *rng.pick(&["f", "g", ""]), "arguments": *rng.pick(&["", "{", "}"]) })
+                }
                 "custom" if rng.one_in(3) => json!({ "name": "c", "input": "i" }),
                 _ => continue,
             };
@@ -470,7 +471,8 @@ fn wild_chunk(rng: &mut Rng) -> String {
         Json::Object(item)
     }
     let mut delta = serde_json::Map::new();
-    for name in ["role", "content", "reasoning_content", "tool_calls", "thinking_blocks", "images", "refusal"] {
+    for name in ["role", "content", "reasoning_content", "tool_calls", "thinking_blocks", "images", "refusal"]
+    {
         if rng.one_in(2) {
             continue;
         }
@@ -502,7 +504,9 @@ fn wild_chunk(rng: &mut Rng) -> String {
         if rng.one_in(4) { json!(*rng.pick(&["stop", "length", "", "tool_calls"])) } else { Json::Null },
     );
     let mut chunk = serde_json::Map::new();
-    for (name, value) in [("id", json!("i")), ("model", json!("n")), ("created", json!(3)), ("object", json!("o"))] {
+    for (name, value) in
+        [("id", json!("i")), ("model", json!("n")), ("created", json!(3)), ("object", json!("o"))]
+    {
         if !rng.one_in(4) {
             chunk.insert(name.to_owned(), if rng.one_in(8) { scalar(rng) } else { value });
         }
@@ -515,7 +519,10 @@ fn wild_chunk(rng: &mut Rng) -> String {
     };
     chunk.insert("choices".to_owned(), choices);
     if rng.one_in(5) {
-        chunk.insert("usage".to_owned(), if rng.one_in(3) { scalar(rng) } else { json!({ "prompt_tokens": 1 }) });
+        chunk.insert(
+            "usage".to_owned(),
+            if rng.one_in(3) { scalar(rng) } else { json!({ "prompt_tokens": 1 }) },
+        );
     }
     let chunk = Json::Object(chunk);
     if rng.one_in(4) {
@@ -569,9 +576,12 @@ fn too_many_calls_and_choices() {
     let calls: Vec<Json> = (0..5000)
         .map(|nth| json!({ "id": format!("c{nth}"), "type": "function", "function": { "name": "f", "arguments": "" } }))
         .collect();
-    let together = vec![json!({ "choices": [{ "index": 0, "delta": { "content": "x", "tool_calls": calls } }] })];
-    let apart: Vec<Json> =
-        calls.iter().map(|call| json!({ "choices": [{ "index": 0, "delta": { "tool_calls": [call] } }] })).collect();
+    let together =
+        vec![json!({ "choices": [{ "index": 0, "delta": { "content": "x", "tool_calls": calls } }] })];
+    let apart: Vec<Json> = calls
+        .iter()
+        .map(|call| json!({ "choices": [{ "index": 0, "delta": { "tool_calls": [call] } }] }))
+        .collect();
     let choices: Vec<Json> =
         (0..300).map(|nth| json!({ "choices": [{ "index": nth, "delta": { "content": "x" } }] })).collect();
     for chunks in [together, apart, choices] {

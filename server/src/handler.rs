@@ -151,6 +151,7 @@ fn prepare(
     entry.asked(name, call.stream());
 
     let Pick { provider, model, base_model, options, strict } = gateway.select(name)?;
+    entry.planned(provider, model);
     let operation = provider
         .program
         .operation(&route.operation)
@@ -161,7 +162,7 @@ fn prepare(
     let target = Target { model, base_model, options, strict, id: entry.id(), now };
     let encoded = operation.encode(&call, &target)?;
 
-    entry.planned(provider, model, &encoded.dropped, &encoded.body);
+    entry.translated(&encoded.dropped, &encoded.body);
     let Encoded { method, path, query, headers, body, exchange, dropped, stream } = encoded;
     let uri = provider.upstream.address.target(&path, &query).ok_or(Fault::Unencodable)?;
     let mut request = Request::new(Full::new(Bytes::from(body)));

@@ -139,7 +139,9 @@ impl Fault {
                 late("upstream_idle", "the provider fell silent in the middle of its answer")
             }
             // These two carry their own words; the row is for the record.
-            Fault::Refused(refusal) => row(refusal.status, INVALID, "", Class::Invalid, ""),
+            Fault::Refused(refusal) => {
+                row(refusal.status, INVALID, "", Class::of_status(refusal.status), "")
+            }
             Fault::Failed(failure, _) => row(failure.status, UPSTREAM, "", failure.class, ""),
         }
     }
@@ -261,5 +263,25 @@ pub(crate) fn tell_dropped(response: &mut Response<Answer>, dropped: &[String]) 
     }
     if let Ok(value) = HeaderValue::from_str(&list) {
         response.headers_mut().insert(DROPPED, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Fault;
+    use interlingua_engine::Refusal;
+
+    #[test]
+    fn refusals_have_the_class_of_their_status() {
+        for (status, class) in [(400, "invalid"), (404, "not_found"), (413, "invalid"), (429, "rate_limit")] {
+            let refusal = Refusal {
+                status,
+                message: "no".to_owned(),
+                kind: "invalid_request_error".to_owned(),
+                param: None,
+                code: None,
+            };
+            assert_eq!(Fault::from(refusal).class(), class, "{status}");
+        }
     }
 }

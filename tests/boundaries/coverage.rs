@@ -40,6 +40,8 @@ fn coverage_is_fresh() {
             *cell += usize::from(shows);
         }
     }
+    let cases: usize = rows.values().map(|row| row[0]).sum();
+    assert!(cases >= 100, "{cases} cases");
     snapshot::check(&root().join("tests/coverage.md"), &table(&rows))
         .unwrap_or_else(|problem| panic!("{problem}"));
 }
@@ -64,7 +66,8 @@ fn shown(case: &Case) -> [bool; COLUMNS.len()] {
         has("response.in.json"),
         files.keys().any(|name| name.starts_with("stream.in.")),
         says(&["\"tools\"", "\"tool_calls\"", "\"tool_call_id\"", "\"functions\"", "\"function_call\""]),
-        has("error.in.json") || files.get("stream.out.sse").is_some_and(|text| text.contains("data: {\"error\"")),
+        has("error.in.json")
+            || files.get("stream.out.sse").is_some_and(|text| text.contains("data: {\"error\"")),
         dropped || about["strict"] == true,
         has("usage.json"),
     ]

@@ -19,7 +19,16 @@ const FOREIGN: [&str; 9] =
 #[test]
 fn engine_depends_on_no_network() {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--package", "interlingua-engine", "--edges", "normal", "--prefix", "none", "--offline"])
+        .args([
+            "tree",
+            "--package",
+            "interlingua-engine",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--offline",
+        ])
         .current_dir(root())
         .output()
         .unwrap();

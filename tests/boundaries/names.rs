@@ -54,7 +54,8 @@ fn code_names_no_provider() {
 
 fn allowed() -> Vec<Allowed> {
     let text = fs::read_to_string(root().join(ALLOWED)).unwrap();
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let lines =
+        text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     lines
         .map(|(index, line)| {
             let parts: Vec<&str> = line.splitn(3, ':').map(str::trim).collect();

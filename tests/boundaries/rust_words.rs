@@ -41,7 +41,8 @@ pub(crate) fn words(text: &str) -> Vec<String> {
 
 /// Whether neighbouring words of `text` spell `name`: `open_ai`, `OpenAi` and `OPENAI` all spell `openai`.
 pub(crate) fn spells(text: &str, name: &str) -> bool {
-    let name: String = name.chars().filter(|char| char.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    let name: String =
+        name.chars().filter(|char| char.is_alphanumeric()).flat_map(char::to_lowercase).collect();
     let words = words(text);
     (0..words.len()).any(|start| {
         let mut spelled = String::new();
@@ -204,8 +205,21 @@ fn tells_code_from_comments() {
     assert_eq!(
         texts,
         [
-            "fn", "name", "life", "a", "u8", "life", "str", "bytes", "a   b // c", "raw \" text", "more", "r", "type",
-            "two\n        lines", "last"
+            "fn",
+            "name",
+            "life",
+            "a",
+            "u8",
+            "life",
+            "str",
+            "bytes",
+            "a   b // c",
+            "raw \" text",
+            "more",
+            "r",
+            "type",
+            "two\n        lines",
+            "last"
         ]
     );
     assert_eq!(found.last().unwrap().line, 6);
@@ -214,7 +228,8 @@ fn tells_code_from_comments() {
 #[test]
 fn finds_words() {
     assert_eq!(words("HTTPClient_v2 of-b"), ["http", "client", "v2", "of", "b"]);
-    for text in ["acme", "the ACME api", "AcmeClient", "acme_key", "ACME_API_KEY", "x/acme.yaml", "an Ac-Me"] {
+    for text in ["acme", "the ACME api", "AcmeClient", "acme_key", "ACME_API_KEY", "x/acme.yaml", "an Ac-Me"]
+    {
         assert!(spells(text, "acme"), "{text}");
     }
     for text in ["acmes", "macme", "acm e2", "acme2"] {

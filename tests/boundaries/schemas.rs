@@ -30,7 +30,8 @@ fn command_prints_what_is_published() {
     let names = interlingua_tests::binary::output(&["schema"]);
     assert!(names.lines().count() > 10, "{names}");
     for name in names.lines().filter(|name| *name != "record") {
-        let printed: Value = serde_json::from_str(&interlingua_tests::binary::output(&["schema", name])).unwrap();
+        let printed: Value =
+            serde_json::from_str(&interlingua_tests::binary::output(&["schema", name])).unwrap();
         let folder = root().join("schema");
         let file = [format!("{name}.schema.json"), format!("{name}.json")]
             .map(|file| folder.join(file))

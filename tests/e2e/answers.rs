@@ -7,10 +7,22 @@ use crate::{HELLO, HI, HI_FOREIGN};
 
 /// `HI` with the text `packed`, compressed by the tools of each format.
 const PACKED: [(&str, &str); 4] = [
-    ("gzip", "1f8b0800000000000203158d410e02210c45eff2d7c4385bae628c41a84e152899766132e1ee9655d3f6fdff4e704144de1020cf0f655bdb9eec92a58d4ac6d2fd950f4a464e6e014d0a55a7dabaefc29914f176827ba11fe2d509524d6f423c7148f589a4ca6aa9dbca4837eacb3352fe7ae90c787167dd1f6e51f745a8c9c0bccf3f5c23bd509f000000"),
-    ("deflate", "789c158d410e02210c45eff2d7c4385bae628c41a84e152899766132e1ee9655d3f6fdff4e704144de1020cf0f655bdb9eec92a58d4ac6d2fd950f4a464e6e014d0a55a7dabaefc29914f176827ba11fe2d509524d6f423c7148f589a4ca6aa9dbca4837eacb3352fe7ae90c787167dd1f6e51f745a8c9c0bccf3f052a34e8"),
-    ("br", "1b9e00208cc3b8d99a688aeb270611e42df50bc9b72c98791b41d3be7558bafaeac942ae264be2b7cfa69a46ea6200bab110df447ea676df72132b24b7ea9cf99f42a03416119f8d27f75af412ad6931480aacc01c28de00deb1d3b3a6369802d0a5e43b"),
-    ("zstd", "28b52ffd209fdd030072c91b1b70b56d319c6ae2e7a59b69f463486f471400c03a17715fe9ff1b020b6119c9d5ed957a3029189a563a6c961102dc4116eecadbbcebac26d5b38d47262b36228e2aaa8dc00e40b4d2cac056bc94c66d56db07a2549bc246b80793dbbc322d1e88ca0bec31f63061c8cdc56da3b4120200e31a228a608601"),
+    (
+        "gzip",
+        "1f8b0800000000000203158d410e02210c45eff2d7c4385bae628c41a84e152899766132e1ee9655d3f6fdff4e704144de1020cf0f655bdb9eec92a58d4ac6d2fd950f4a464e6e014d0a55a7dabaefc29914f176827ba11fe2d509524d6f423c7148f589a4ca6aa9dbca4837eacb3352fe7ae90c787167dd1f6e51f745a8c9c0bccf3f5c23bd509f000000",
+    ),
+    (
+        "deflate",
+        "789c158d410e02210c45eff2d7c4385bae628c41a84e152899766132e1ee9655d3f6fdff4e704144de1020cf0f655bdb9eec92a58d4ac6d2fd950f4a464e6e014d0a55a7dabaefc29914f176827ba11fe2d509524d6f423c7148f589a4ca6aa9dbca4837eacb3352fe7ae90c787167dd1f6e51f745a8c9c0bccf3f052a34e8",
+    ),
+    (
+        "br",
+        "1b9e00208cc3b8d99a688aeb270611e42df50bc9b72c98791b41d3be7558bafaeac942ae264be2b7cfa69a46ea6200bab110df447ea676df72132b24b7ea9cf99f42a03416119f8d27f75af412ad6931480aacc01c28de00deb1d3b3a6369802d0a5e43b",
+    ),
+    (
+        "zstd",
+        "28b52ffd209fdd030072c91b1b70b56d319c6ae2e7a59b69f463486f471400c03a17715fe9ff1b020b6119c9d5ed957a3029189a563a6c961102dc4116eecadbbcebac26d5b38d47262b36228e2aaa8dc00e40b4d2cac056bc94c66d56db07a2549bc246b80793dbbc322d1e88ca0bec31f63061c8cdc56da3b4120200e31a228a608601",
+    ),
 ];
 
 fn bytes(hex: &str) -> Vec<u8> {
@@ -104,7 +116,8 @@ async fn compressed_errors_are_unpacked() {
 
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0_u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (!(crc & 1)).wrapping_add(1)))
+        (0..8)
+            .fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (!(crc & 1)).wrapping_add(1)))
     })
 }
 

@@ -41,7 +41,11 @@ async fn refused_bodies() {
         let request = gateway.request("POST", "/v1/chat/completions");
         let (status, _) = request.json(b"{\"model\":\"\xff\",\"messages\":[]}").send().await.error();
         assert_eq!(status, 400, "{spec}: not UTF-8");
-        for body in [r#"{"model":"m","messages":"Hello"}"#, r#"{"model":"m","messages":["Hello"]}"#, r#"{"model":"m","messages":[{"role":7,"content":[7]}]}"#] {
+        for body in [
+            r#"{"model":"m","messages":"Hello"}"#,
+            r#"{"model":"m","messages":["Hello"]}"#,
+            r#"{"model":"m","messages":[{"role":7,"content":[7]}]}"#,
+        ] {
             if spec == "anthropic" {
                 let (status, _) = gateway.chat(body).await.error();
                 assert_eq!(status, 400, "{spec}: {body}");
@@ -66,7 +70,8 @@ async fn large_bodies_are_refused() {
     assert_eq!(request.chunked(chunked).send().await.error(), (413, "request_too_large".to_owned()));
     // Announced and asked about, but never sent.
     let request = gateway.request("POST", "/v1/chat/completions").header("expect", "100-continue");
-    let answer = request.header("content-type", "application/json").header("content-length", "100000").send().await;
+    let answer =
+        request.header("content-type", "application/json").header("content-length", "100000").send().await;
     assert_eq!(answer.error(), (413, "request_too_large".to_owned()));
     assert!(upstream.unasked());
     let fits = HELLO.replace("Hello", &"x".repeat(3_000));

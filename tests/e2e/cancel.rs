@@ -14,7 +14,10 @@ async fn client_gone_while_waiting() {
     drop(connection);
     upstream.abandoned().await;
     let record = gateway.record().await;
-    assert_eq!((record["status"].as_u64(), record["error_class"].as_str()), (Some(499), Some("client_closed")));
+    assert_eq!(
+        (record["status"].as_u64(), record["error_class"].as_str()),
+        (Some(499), Some("client_closed"))
+    );
 }
 
 #[tokio::test]
@@ -26,7 +29,10 @@ async fn client_gone_in_a_stream() {
     drop(live);
     upstream.abandoned().await;
     let record = gateway.record().await;
-    assert_eq!((record["status"].as_u64(), record["error_class"].as_str()), (Some(499), Some("client_closed")));
+    assert_eq!(
+        (record["status"].as_u64(), record["error_class"].as_str()),
+        (Some(499), Some("client_closed"))
+    );
     assert_eq!(record["stream"], true);
 }
 
@@ -44,9 +50,11 @@ async fn client_gone_in_a_whole_answer() {
 #[tokio::test]
 async fn too_many_at_once() {
     let gate = Gate::new();
-    let mut upstream = Upstream::replies(Reply::stream().event(&piece("a")).wait(&gate).event(STOP).event("[DONE]")).await;
+    let mut upstream =
+        Upstream::replies(Reply::stream().event(&piece("a")).wait(&gate).event(STOP).event("[DONE]")).await;
     let config = provider("openai", &upstream.url(), "");
-    let gateway = Gateway::start(&format!("{config}default_provider: main\nlimits: {{ in_flight: 1 }}\n")).await;
+    let gateway =
+        Gateway::start(&format!("{config}default_provider: main\nlimits: {{ in_flight: 1 }}\n")).await;
     let mut live = gateway.chat_live(HELLO_LIVE).await;
     live.event().await.unwrap().unwrap();
     upstream.seen().await;
@@ -69,7 +77,8 @@ async fn too_many_at_once() {
 async fn places_come_back() {
     let mut upstream = Upstream::start().await;
     let config = provider("openai", &upstream.url(), "");
-    let gateway = Gateway::start(&format!("{config}default_provider: main\nlimits: {{ in_flight: 1 }}\n")).await;
+    let gateway =
+        Gateway::start(&format!("{config}default_provider: main\nlimits: {{ in_flight: 1 }}\n")).await;
     for _ in 0..3 {
         upstream.will(Reply::stream().event(&piece("a")).hold());
         let mut live = gateway.chat_live(HELLO_LIVE).await;
@@ -82,7 +91,8 @@ async fn places_come_back() {
 #[tokio::test]
 async fn draining_finishes_what_lives() {
     let gate = Gate::new();
-    let upstream = Upstream::replies(Reply::stream().event(&piece("a")).wait(&gate).event(STOP).event("[DONE]")).await;
+    let upstream =
+        Upstream::replies(Reply::stream().event(&piece("a")).wait(&gate).event(STOP).event("[DONE]")).await;
     let mut gateway = Gateway::with("openai", &upstream.url(), "").await;
     let mut live = gateway.chat_live(HELLO_LIVE).await;
     live.event().await.unwrap().unwrap();

@@ -48,16 +48,21 @@ async fn unknown_models() {
 #[tokio::test]
 async fn media_types() {
     let (mut upstream, gateway) = idle().await;
-    for media in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonx", "x"] {
-        let request = gateway.request("POST", "/v1/chat/completions").header("content-type", media).body(HELLO);
+    for media in
+        ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonx", "x"]
+    {
+        let request =
+            gateway.request("POST", "/v1/chat/completions").header("content-type", media).body(HELLO);
         assert_eq!(request.send().await.error(), (415, "unsupported_media_type".to_owned()), "{media}");
     }
-    let request = gateway.request("POST", "/v1/chat/completions").header("content-encoding", "rot13").json(HELLO);
+    let request =
+        gateway.request("POST", "/v1/chat/completions").header("content-encoding", "rot13").json(HELLO);
     assert_eq!(request.send().await.error().0, 415);
     assert!(upstream.unasked());
     for media in ["application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.x+json"] {
         upstream.will(Reply::json(200, crate::HI));
-        let request = gateway.request("POST", "/v1/chat/completions").header("content-type", media).body(HELLO);
+        let request =
+            gateway.request("POST", "/v1/chat/completions").header("content-type", media).body(HELLO);
         assert_eq!(request.send().await.status, 200, "{media}");
     }
 }
@@ -67,7 +72,10 @@ async fn providers_errors_keep_their_words() {
     let (upstream, gateway) = idle().await;
     let error = json!({ "error": { "message": "Slow down", "type": "requests", "param": "model", "code": "rate_limit_exceeded" } });
     upstream.will(
-        Reply::json(429, &error.to_string()).header("retry-after", "7").header("retry-after-ms", "6500").header("x-request-id", "req_9"),
+        Reply::json(429, &error.to_string())
+            .header("retry-after", "7")
+            .header("retry-after-ms", "6500")
+            .header("x-request-id", "req_9"),
     );
     let answer = gateway.chat(HELLO).await;
     assert_eq!(answer.error(), (429, "rate_limit_exceeded".to_owned()));
@@ -76,10 +84,12 @@ async fn providers_errors_keep_their_words() {
     assert_eq!(answer.header("retry-after-ms").unwrap(), "6500");
     assert_eq!(answer.header("x-request-id").unwrap(), "req_9");
     for status in [400, 401, 403, 404, 409, 422, 500, 503] {
-        upstream.will(Reply::json(status, r#"{"error":{"message":"no","type":"t","param":null,"code":"c"}}"#));
+        upstream
+            .will(Reply::json(status, r#"{"error":{"message":"no","type":"t","param":null,"code":"c"}}"#));
         assert_eq!(gateway.chat(HELLO).await.error(), (status, "c".to_owned()));
         // A stream that never began is an error like any other.
-        upstream.will(Reply::json(status, r#"{"error":{"message":"no","type":"t","param":null,"code":"c"}}"#));
+        upstream
+            .will(Reply::json(status, r#"{"error":{"message":"no","type":"t","param":null,"code":"c"}}"#));
         let answer = gateway.chat(HELLO_LIVE).await;
         assert_eq!(answer.error(), (status, "c".to_owned()));
     }
@@ -89,7 +99,8 @@ async fn providers_errors_keep_their_words() {
 async fn foreign_errors_are_translated() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::with("anthropic", &upstream.url(), "").await;
-    let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"req_1"}"#;
+    let error =
+        r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"req_1"}"#;
     upstream.will(Reply::json(529, error).header("retry-after", "3").header("request-id", "req_1"));
     let answer = gateway.chat(HELLO).await;
     assert_eq!(answer.error().0, 503, "{}", answer.text());
@@ -102,7 +113,16 @@ async fn foreign_errors_are_translated() {
 #[tokio::test]
 async fn strange_errors() {
     let (upstream, gateway) = idle().await;
-    for body in ["", "<html>Bad gateway</html>", "null", "[]", "{\"error\":null}", "{\"detail\":\"x\"}", "{\"error\":\"text\"}", "{"] {
+    for body in [
+        "",
+        "<html>Bad gateway</html>",
+        "null",
+        "[]",
+        "{\"error\":null}",
+        "{\"detail\":\"x\"}",
+        "{\"error\":\"text\"}",
+        "{",
+    ] {
         for (status, seen) in [(400, 400), (500, 500), (502, 502), (429, 429)] {
             upstream.will(Reply::json(status, body));
             assert_eq!(gateway.chat(HELLO).await.error().0, seen, "{status} {body}");
@@ -129,7 +149,10 @@ async fn strange_answers() {
         assert_eq!(gateway.chat(HELLO).await.error().0, 502, "`{body}`");
     }
     // An error under status 200.
-    upstream.will(Reply::json(200, r#"{"error":{"message":"no","type":"server_error","param":null,"code":null}}"#));
+    upstream.will(Reply::json(
+        200,
+        r#"{"error":{"message":"no","type":"server_error","param":null,"code":null}}"#,
+    ));
     let answer = gateway.chat(HELLO).await;
     assert!(answer.status >= 400, "{} {}", answer.status, answer.text());
     // A whole answer where a stream was asked for.
@@ -172,33 +195,38 @@ async fn our_key_is_never_shown() {
     let error = json!({ "error": { "message": format!("Incorrect API key: {KEY}."), "type": KEY, "param": KEY, "code": KEY } });
     let error = error.to_string();
     let (upstream, gateway) = idle().await;
-    let answer = |body: &str| Reply::json(401, body).header("x-request-id", KEY).header("x-ratelimit-key", KEY);
-    for reply in [
-        answer(&error),
-        answer(&format!("\"{KEY}\"")),
-        answer(KEY),
-        Reply::json(200, &error),
-        Reply::json(200, KEY),
-        Reply::body("text/html", KEY),
-        Reply::json(302, KEY).header("location", &format!("http://127.0.0.1/{KEY}")),
-    ] {
+    let answer =
+        |body: &str| Reply::json(401, body).header("x-request-id", KEY).header("x-ratelimit-key", KEY);
+    let whole = [
+        ("error", answer(&error)),
+        ("error that is a text", answer(&format!("\"{KEY}\""))),
+        ("error that is no JSON", answer(KEY)),
+        ("error under status 200", Reply::json(200, &error)),
+        ("answer that is no JSON", Reply::json(200, KEY)),
+        ("page", Reply::body("text/html", KEY)),
+        ("redirect", Reply::json(302, KEY).header("location", &format!("http://127.0.0.1/{KEY}"))),
+    ];
+    let mut shown = Vec::new();
+    for (what, reply) in whole {
         upstream.will(reply);
         let answer = gateway.chat(HELLO).await;
         assert!(answer.status >= 400);
         let seen = format!("{:?} {}", answer.head, answer.text());
-        assert!(!seen.contains(KEY), "{seen}");
+        shown.extend(seen.contains(KEY).then(|| format!("{what}: {seen}")));
     }
-    for reply in [
-        answer(&error),
-        Reply::stream().event(&error),
-        Reply::stream().event(&crate::piece("a")).event(&error),
-        Reply::stream().event(&crate::piece("a")).event(KEY),
-        Reply::stream().event(&crate::piece("a")).then(format!("{KEY}\n\n")).cut(),
-    ] {
+    let live = [
+        ("error for a stream", answer(&error)),
+        ("error instead of a stream", Reply::stream().event(&error)),
+        ("error in a stream", Reply::stream().event(&crate::piece("a")).event(&error)),
+        ("event that is no JSON", Reply::stream().event(&crate::piece("a")).event(KEY)),
+        ("line that is none", Reply::stream().event(&crate::piece("a")).then(format!("{KEY}\n\n")).cut()),
+    ];
+    for (what, reply) in live {
         upstream.will(reply);
         let mut live = gateway.chat_live(HELLO_LIVE).await;
         let body = String::from_utf8(live.rest().await.unwrap()).unwrap();
         let seen = format!("{:?} {body}", live.head);
-        assert!(!seen.contains(KEY), "{seen}");
+        shown.extend(seen.contains(KEY).then(|| format!("{what}: {seen}")));
     }
+    assert!(shown.is_empty(), "{shown:#?}");
 }

@@ -46,7 +46,9 @@ fn foreign_start(text: &str) -> Reply {
 }
 
 fn foreign_text(reply: Reply, text: &str) -> Reply {
-    let delta = format!(r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{text}"}}}}"#);
+    let delta = format!(
+        r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{text}"}}}}"#
+    );
     named(reply, "content_block_delta", &delta)
 }
 

@@ -99,12 +99,17 @@ async fn routes_need_no_model() {
 async fn models_are_listed() {
     let config = format!(
         "{}models: {{ fast: {{ targets: [{{ model: main/small }}] }} }}\n",
-        provider("openai", "http://127.0.0.1:1", "models: [{ match: exact-1, set: { max_output: 1 } }, { match: \"wild-*\", set: { max_output: 1 } }]")
+        provider(
+            "openai",
+            "http://127.0.0.1:1",
+            "models: [{ match: exact-1, set: { max_output: 1 } }, { match: \"wild-*\", set: { max_output: 1 } }]"
+        )
     );
     let gateway = Gateway::start(&config).await;
     let list = gateway.get("/v1/models").await.json();
     assert_eq!(list["object"], "list");
-    let ids: Vec<&str> = list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
+    let ids: Vec<&str> =
+        list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["fast", "main/exact-1"]);
     for model in list["data"].as_array().unwrap() {
         assert_eq!(model["object"], "model");

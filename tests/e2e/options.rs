@@ -46,7 +46,10 @@ async fn order_of_options() {
     assert_eq!(seen["max_tokens"], 60, "the lowest cap");
     let seen = through("openai", HI, &json!({ "max_completion_tokens": 5000 })).await;
     let limits = (seen["max_tokens"].as_u64(), seen["max_completion_tokens"].as_u64());
-    assert!(limits.0.is_none_or(|limit| limit <= 60) && limits.1.is_none_or(|limit| limit <= 60), "{limits:?}");
+    assert!(
+        limits.0.is_none_or(|limit| limit <= 60) && limits.1.is_none_or(|limit| limit <= 60),
+        "{limits:?}"
+    );
 }
 
 /// In the standard format's terms, whatever the provider calls them.
@@ -72,7 +75,10 @@ async fn loss_is_told() {
     // Also before a stream.
     upstream.will(crate::foreign_end(crate::foreign_start("a")));
     let live = gateway.chat_live(&LOSSY.replace("\"seed\"", "\"stream\":true,\"seed\"")).await;
-    assert_eq!(live.head.header("x-interlingua-dropped").unwrap(), "frequency_penalty, messages[].name, seed");
+    assert_eq!(
+        live.head.header("x-interlingua-dropped").unwrap(),
+        "frequency_penalty, messages[].name, seed"
+    );
 }
 
 #[tokio::test]
@@ -91,8 +97,18 @@ async fn strict_refuses_loss() {
     for (where_said, config, model, header) in [
         ("header", main.clone(), "main/m", true),
         ("config", format!("{main}strict: true\n"), "main/m", false),
-        ("alias", format!("{main}models: {{ a: {{ strict: true, targets: [{{ model: main/m }}] }} }}\n"), "a", false),
-        ("target", format!("{main}models: {{ a: {{ targets: [{{ model: main/m, strict: true }}] }} }}\n"), "a", false),
+        (
+            "alias",
+            format!("{main}models: {{ a: {{ strict: true, targets: [{{ model: main/m }}] }} }}\n"),
+            "a",
+            false,
+        ),
+        (
+            "target",
+            format!("{main}models: {{ a: {{ targets: [{{ model: main/m, strict: true }}] }} }}\n"),
+            "a",
+            false,
+        ),
     ] {
         let gateway = Gateway::start(&config).await;
         let mut request = gateway.request("POST", "/v1/chat/completions");

@@ -25,7 +25,8 @@ async fn serves() {
 #[tokio::test]
 async fn termination_finishes_what_lives() {
     let gate = Gate::new();
-    let upstream = Upstream::replies(Reply::stream().event(&piece("a")).wait(&gate).event(STOP).event("[DONE]")).await;
+    let upstream =
+        Upstream::replies(Reply::stream().event(&piece("a")).wait(&gate).event(STOP).event("[DONE]")).await;
     let server = serving(&upstream).await;
     let mut live = server.request("POST", "/v1/chat/completions").json(HELLO_LIVE).open().await;
     live.event().await.unwrap().unwrap();
@@ -68,7 +69,8 @@ async fn starts_with_nothing() {
     drop(free);
     let server = Process::start_bare().await;
     let models = server.request("GET", "/v1/models").send().await.json();
-    let ids: Vec<&str> = models["data"].as_array().unwrap().iter().filter_map(|model| model["id"].as_str()).collect();
+    let ids: Vec<&str> =
+        models["data"].as_array().unwrap().iter().filter_map(|model| model["id"].as_str()).collect();
     for spec in ["demo/openai", "demo/anthropic", "demo/ollama"] {
         assert!(ids.contains(&spec), "{ids:?}");
         let body = HELLO.replace("\"m\"", &format!("\"{spec}\""));
@@ -91,10 +93,19 @@ async fn mistakes_have_a_place() {
     let folder = Folder::new();
     for (text, expected) in [
         ("listn: x\n", "c.yaml:1:1: error: unknown key `listn`\n  help: did you mean `listen`?"),
-        ("providers:\n  a: { spec: nothing }\n", "c.yaml:2:14: error: there is no spec `nothing` for provider `a`"),
+        (
+            "providers:\n  a: { spec: nothing }\n",
+            "c.yaml:2:14: error: there is no spec `nothing` for provider `a`",
+        ),
         ("providers:\n  a: { spec: openai }\n", "c.yaml:2:6: error: provider `a` needs `api_key`"),
-        ("providers:\n  a: { spec: openai, api_key: { env: NOT_SET_ANYWHERE } }\n", "c.yaml:2:31: error: environment variable `NOT_SET_ANYWHERE` is not set"),
-        ("providers:\n  a: { spec: openai, api_key: k, api_kee: k }\n", "error: spec `openai` has no variable `api_kee`\n  help: did you mean `api_key`?"),
+        (
+            "providers:\n  a: { spec: openai, api_key: { env: NOT_SET_ANYWHERE } }\n",
+            "c.yaml:2:31: error: environment variable `NOT_SET_ANYWHERE` is not set",
+        ),
+        (
+            "providers:\n  a: { spec: openai, api_key: k, api_kee: k }\n",
+            "error: spec `openai` has no variable `api_kee`\n  help: did you mean `api_key`?",
+        ),
         ("default_provider: a\nproviders: {}\n", "c.yaml:1:19: error: there is no provider `a`"),
         ("limits: { body_bytes: 1MB }\n", "c.yaml:1:"),
         ("providers: [\n", "c.yaml:"),

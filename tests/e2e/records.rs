@@ -22,8 +22,10 @@ fn check(records: &[Value]) {
 fn valid(records: &[Value], schema: &str) {
     let validator = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
     for record in records {
-        let errors: Vec<String> =
-            validator.iter_errors(record).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        let errors: Vec<String> = validator
+            .iter_errors(record)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
         assert!(errors.is_empty(), "{errors:?}\n{record:#}");
     }
 }
@@ -43,7 +45,13 @@ async fn one_line_for_each_request() {
     upstream.will(Reply::json(429, r#"{"error":{"message":"no","code":"rate_limit_exceeded"}}"#));
     ids.push(gateway.chat(HELLO).await.header("x-interlingua-request-id").unwrap());
     ids.push(gateway.chat("{").await.header("x-interlingua-request-id").unwrap());
-    ids.push(gateway.chat(r#"{"model":"nobody/x","messages":[]}"#).await.header("x-interlingua-request-id").unwrap());
+    ids.push(
+        gateway
+            .chat(r#"{"model":"nobody/x","messages":[]}"#)
+            .await
+            .header("x-interlingua-request-id")
+            .unwrap(),
+    );
     upstream.will(Reply::raw(""));
     ids.push(gateway.chat(HELLO).await.header("x-interlingua-request-id").unwrap());
     upstream.will(Reply::stream().event(&piece("a")).cut());
@@ -86,7 +94,10 @@ async fn one_line_for_each_request() {
     assert_eq!(first["usage"]["total_tokens"], 5);
     assert_eq!(first["meta"]["provider_request_id"], "req_1");
     assert_eq!(first["meta"]["finish_reason"], "stop");
-    assert_eq!((&records[0]["operation"], &records[0]["client_dialect"]), (&json!("chat"), &json!("standard")));
+    assert_eq!(
+        (&records[0]["operation"], &records[0]["client_dialect"]),
+        (&json!("chat"), &json!("standard"))
+    );
     assert!(first["meta"]["llm_latency"].is_number() && first["usage"]["time_per_token"].is_number());
     assert!(proxy(&records[1])["usage"]["time_to_first_token"].is_number());
     assert!(records.iter().all(|record| proxy(record).get("payload").is_none()), "payloads are off");

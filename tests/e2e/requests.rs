@@ -76,7 +76,15 @@ async fn headers_are_ours() {
     names.sort_unstable();
     assert_eq!(
         names,
-        ["accept", "accept-encoding", "authorization", "content-length", "content-type", "host", "user-agent"]
+        [
+            "accept",
+            "accept-encoding",
+            "authorization",
+            "content-length",
+            "content-type",
+            "host",
+            "user-agent"
+        ]
     );
     assert_eq!(seen.header("authorization").unwrap(), "Bearer sk-gateway-secret");
     assert_eq!(seen.header("content-type").unwrap(), "application/json");
@@ -100,7 +108,10 @@ async fn translated_request_is_exact() {
     assert!(seen.text().contains("\"temperature\":0.10"), "{}", seen.text());
     let body = seen.json();
     assert_eq!(body["model"], "claude-sonnet-4-5");
-    assert_eq!(body["messages"], json!([{ "role": "user", "content": [{ "type": "text", "text": "Hello" }] }]));
+    assert_eq!(
+        body["messages"],
+        json!([{ "role": "user", "content": [{ "type": "text", "text": "Hello" }] }])
+    );
 }
 
 #[tokio::test]
@@ -141,13 +152,15 @@ async fn credentials_in_the_body() {
 async fn model_in_the_path_is_encoded() {
     let mut upstream = Upstream::start().await;
     let gateway = own("header: { x-key: $config.api_key }", &upstream).await;
-    for (model, path) in [("a b", "a%20b"), ("ü%2F", "%C3%BC%252F"), ("x:y@z", "x:y@z"), ("a&b=c", "a&b=c")] {
+    for (model, path) in [("a b", "a%20b"), ("ü%2F", "%C3%BC%252F"), ("x:y@z", "x:y@z"), ("a&b=c", "a&b=c")]
+    {
         upstream.will(Reply::json(200, HI));
         let body = json!({ "model": format!("main/{model}"), "messages": [] }).to_string();
         assert_eq!(gateway.chat(&body).await.status, 200, "{model}");
         let target = upstream.seen().await.target;
         let sent = target.strip_prefix("/models/").unwrap().split("/chat?").next().unwrap();
-        let same = |text: &str| text.replace("%3A", ":").replace("%40", "@").replace("%26", "&").replace("%3D", "=");
+        let same =
+            |text: &str| text.replace("%3A", ":").replace("%40", "@").replace("%26", "&").replace("%3D", "=");
         assert_eq!(same(sent), path, "{target}");
     }
     for model in ["../x", "a/./b", "a?b", "a#b", "a\\u0000b", ""] {
@@ -172,7 +185,8 @@ async fn operators_headers_and_forwarded_ones() {
     let mut upstream = Upstream::replies(Reply::json(200, HI)).await;
     let section = "headers: { x-team: search, openai-organization: ours }, forward: [x-trace, traceparent]";
     let gateway = Gateway::with("openai", &upstream.url(), section).await;
-    let request = gateway.request("POST", "/v1/chat/completions").header("x-trace", "1").header("x-team", "mine");
+    let request =
+        gateway.request("POST", "/v1/chat/completions").header("x-trace", "1").header("x-team", "mine");
     assert_eq!(request.json(HELLO).send().await.status, 200);
     let seen = upstream.seen().await;
     assert_eq!(seen.header("x-team").unwrap(), "search");

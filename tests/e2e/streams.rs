@@ -14,7 +14,13 @@ fn json(event: &str) -> Value {
 #[tokio::test]
 async fn nothing_waits() {
     let gate = Gate::new();
-    let reply = Reply::stream().event(&piece("a")).wait(&gate).event(&piece("b")).wait(&gate).event(STOP).event("[DONE]");
+    let reply = Reply::stream()
+        .event(&piece("a"))
+        .wait(&gate)
+        .event(&piece("b"))
+        .wait(&gate)
+        .event(STOP)
+        .event("[DONE]");
     let mut upstream = Upstream::replies(reply).await;
     let gateway = Gateway::with("openai", &upstream.url(), "").await;
     let mut live = gateway.chat_live(HELLO_LIVE).await;
@@ -104,6 +110,31 @@ async fn cut_streams_end_in_an_error() {
     }
 }
 
+/// An event that cannot be read is an error, also where bytes pass: clients fall over it.
+#[tokio::test]
+async fn malformed_events_are_errors() {
+    for spec in ["openai", "anthropic"] {
+        let begun = || if spec == "openai" { Reply::stream().event(&piece("a")) } else { foreign_start("a") };
+        for garbage in ["{not json", "text", "{\"id\":\"\\ud800\"}", ""] {
+            let reply = if spec == "openai" {
+                begun().event(garbage).event(STOP).event("[DONE]")
+            } else {
+                foreign_end(begun().event(garbage))
+            };
+            let upstream = Upstream::replies(reply).await;
+            let gateway = Gateway::with(spec, &upstream.url(), "").await;
+            let events = gateway.chat_live(HELLO_LIVE).await.events().await;
+            if garbage.is_empty() {
+                assert_eq!(events.last().unwrap(), "[DONE]", "{spec}: an empty event is none");
+                continue;
+            }
+            assert!(!events.iter().any(|event| event == garbage), "{spec}: {events:?}");
+            let last = json(events.last().unwrap());
+            assert!(last["error"]["message"].is_string(), "{spec}, `{garbage}`: {events:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn errors_in_the_middle() {
     let error = r#"{"error":{"message":"broken","type":"server_error","param":null,"code":"oops"}}"#;
@@ -168,7 +199,10 @@ async fn pieces_of_any_size() {
         }
         let upstream = Upstream::replies(reply).await;
         let gateway = Gateway::with("openai", &upstream.url(), "").await;
-        assert_eq!(gateway.chat_live(HELLO_LIVE).await.events().await, [piece("ü€😀").as_str(), STOP, "[DONE]"]);
+        assert_eq!(
+            gateway.chat_live(HELLO_LIVE).await.events().await,
+            [piece("ü€😀").as_str(), STOP, "[DONE]"]
+        );
     }
 }
 
@@ -192,7 +226,8 @@ async fn slow_clients_slow_the_provider() {
 
 #[tokio::test]
 async fn large_events_are_refused() {
-    let upstream = Upstream::replies(Reply::stream().event(&piece("a")).event(&piece(&"x".repeat(10_000)))).await;
+    let upstream =
+        Upstream::replies(Reply::stream().event(&piece("a")).event(&piece(&"x".repeat(10_000)))).await;
     let config = interlingua_tests::gateway::provider("openai", &upstream.url(), "");
     let gateway = Gateway::start(&format!("{config}limits: {{ event_bytes: 4KiB }}\n")).await;
     let events = gateway.chat_live(&HELLO_LIVE.replace("\"m\"", "\"main/m\"")).await.events().await;

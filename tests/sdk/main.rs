@@ -34,7 +34,9 @@ fn main() -> ExitCode {
     let required = std::env::var_os("INTERLINGUA_REQUIRE_SDK").is_some_and(|value| value == "1");
     let python = environment();
     if let Err(problem) = &python {
-        eprintln!("\n*** SKIPPED: the tests with the official client libraries cannot run here:\n*** {problem}");
+        eprintln!(
+            "\n*** SKIPPED: the tests with the official client libraries cannot run here:\n*** {problem}"
+        );
         eprintln!("*** INTERLINGUA_REQUIRE_SDK=1 makes this a failure.\n");
     }
     let trials = files

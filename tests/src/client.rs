@@ -109,8 +109,11 @@ impl Request {
 
     /// Sends it on a connection of its own, and does not wait.
     pub async fn begin(self) -> Reader<TcpStream> {
-        let mut stream = soon("a connection", TcpStream::connect(self.addr)).await.expect("the gateway listens");
-        soon("the request to be sent", stream.write_all(&self.bytes().repeat(self.times))).await.expect("the gateway reads");
+        let mut stream =
+            soon("a connection", TcpStream::connect(self.addr)).await.expect("the gateway listens");
+        soon("the request to be sent", stream.write_all(&self.bytes().repeat(self.times)))
+            .await
+            .expect("the gateway reads");
         Reader::new(stream)
     }
 
@@ -162,10 +165,16 @@ impl Answer {
         let members: Vec<&String> = body.as_object().expect("an object").keys().collect();
         assert_eq!(members, ["error"], "{body}");
         let error = body.get("error").and_then(Value::as_object).expect("an error is an object");
-        assert!(error.get("message").is_some_and(|text| text.as_str().is_some_and(|text| !text.is_empty())), "{body}");
+        assert!(
+            error.get("message").is_some_and(|text| text.as_str().is_some_and(|text| !text.is_empty())),
+            "{body}"
+        );
         assert!(error.get("type").is_some_and(Value::is_string), "{body}");
         for name in ["param", "code"] {
-            assert!(error.get(name).is_some_and(|value| value.is_string() || value.is_null()), "`{name}` in {body}");
+            assert!(
+                error.get(name).is_some_and(|value| value.is_string() || value.is_null()),
+                "`{name}` in {body}"
+            );
         }
         let code = error.get("code").and_then(Value::as_str).unwrap_or_default();
         (self.status, code.to_owned())

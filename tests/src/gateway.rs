@@ -41,7 +41,8 @@ impl Gateway {
         if !text.contains("log:") {
             text.push_str("\nlog: { usage: usage.jsonl }\n");
         }
-        let config = Config::from_text("test.yaml", &text, folder.path()).unwrap_or_else(|errors| panic!("{errors}"));
+        let config =
+            Config::from_text("test.yaml", &text, folder.path()).unwrap_or_else(|errors| panic!("{errors}"));
         let own;
         let library = if config.file.specs.is_empty() {
             built_in()
@@ -96,7 +97,10 @@ impl Gateway {
 
     /// Waits until it has ended by itself.
     pub async fn ended(&mut self) {
-        soon("the gateway to end", self.running.join_next()).await.expect("it ran").expect("it did not panic");
+        soon("the gateway to end", self.running.join_next())
+            .await
+            .expect("it ran")
+            .expect("it did not panic");
     }
 
     /// The usage records so far.

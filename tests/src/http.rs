@@ -114,7 +114,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             return Ok(body);
         }
         match head.header("content-length") {
-            Some(length) => self.exactly(length.parse().expect("a length is a number")).await.ok_or(BrokenOff),
+            Some(length) => {
+                self.exactly(length.parse().expect("a length is a number")).await.ok_or(BrokenOff)
+            }
             None if of_request => Ok(Vec::new()),
             None => {
                 while self.more().await {}

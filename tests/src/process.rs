@@ -50,7 +50,8 @@ impl Process {
         command.current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
         let mut child = command.spawn().expect("the command starts");
         let mut output = BufReader::new(child.stdout.take().expect("it was asked for")).lines();
-        let line = soon("the server's greeting", output.next_line()).await.expect("text").expect("a first line");
+        let line =
+            soon("the server's greeting", output.next_line()).await.expect("text").expect("a first line");
         let addr = line.rsplit_once("http://").and_then(|(_, addr)| addr.trim().parse().ok());
         Process { addr: addr.unwrap_or_else(|| panic!("no address in `{line}`")), folder, child, output }
     }

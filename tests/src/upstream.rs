@@ -120,7 +120,9 @@ impl Upstream {
 
     /// Waits until a connection is closed while its answer is held open or waited for.
     pub async fn abandoned(&mut self) {
-        soon("the provider's connection to be closed", self.closed.recv()).await.expect("the provider listens");
+        soon("the provider's connection to be closed", self.closed.recv())
+            .await
+            .expect("the provider listens");
     }
 }
 
@@ -270,7 +272,8 @@ impl Reply {
         match self.framing {
             Framing::Chunks => head.push_str("transfer-encoding: chunked\r\n"),
             Framing::Length => {
-                let writes = self.steps.iter().map(|step| if let Step::Write(bytes) = step { bytes.len() } else { 0 });
+                let writes =
+                    self.steps.iter().map(|step| if let Step::Write(bytes) = step { bytes.len() } else { 0 });
                 write!(head, "content-length: {}\r\n", writes.sum::<usize>()).expect("memory can be written");
             }
             Framing::Raw => return Vec::new(),
@@ -280,7 +283,12 @@ impl Reply {
     }
 }
 
-async fn serve(stream: TcpStream, script: Arc<Script>, notes: UnboundedSender<Seen>, ends: UnboundedSender<()>) {
+async fn serve(
+    stream: TcpStream,
+    script: Arc<Script>,
+    notes: UnboundedSender<Seen>,
+    ends: UnboundedSender<()>,
+) {
     // Steps must arrive one by one.
     stream.set_nodelay(true).expect("sockets can do that");
     let mut reader = Reader::new(stream);

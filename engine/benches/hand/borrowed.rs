@@ -718,7 +718,9 @@ impl State {
     fn event(&mut self, event: Event<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
         match event.r#type {
             EventType::MessageStart => self.start(&event.message.ok_or("no message")?)?,
-            EventType::ContentBlockStart => self.block_start(&event.content_block.ok_or("no content_block")?, out)?,
+            EventType::ContentBlockStart => {
+                self.block_start(&event.content_block.ok_or("no content_block")?, out)?
+            }
             EventType::ContentBlockDelta => self.block_delta(&event.delta.ok_or("no delta")?, out)?,
             EventType::MessageDelta => {
                 let delta = event.delta.ok_or("no delta")?;

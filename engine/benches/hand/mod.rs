@@ -116,7 +116,8 @@ impl Usage {
     /// Counts of a later event replace those of an earlier one.
     fn update(&mut self, later: Usage) {
         self.input_tokens = later.input_tokens.or(self.input_tokens);
-        self.cache_creation_input_tokens = later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
+        self.cache_creation_input_tokens =
+            later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
         self.cache_read_input_tokens = later.cache_read_input_tokens.or(self.cache_read_input_tokens);
         self.output_tokens = later.output_tokens.or(self.output_tokens);
         self.output_tokens_details = later.output_tokens_details.or(self.output_tokens_details);
@@ -221,6 +222,7 @@ impl Events {
 
 /// What the client of a stream sees when the upstream fails or hangs up.
 fn write_error(message: &str, kind: &str, out: &mut Vec<u8>) {
-    let error = serde_json::json!({ "error": { "message": message, "type": kind, "param": null, "code": null } });
+    let error =
+        serde_json::json!({ "error": { "message": message, "type": kind, "param": null, "code": null } });
     out.extend_from_slice(format!("data: {error}\n\n").as_bytes());
 }

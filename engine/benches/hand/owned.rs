@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    DEFAULT_MAX_TOKENS, Error, Events, NOW, OutputDetails, StandardUsage, Usage, choice_type, finish_reason, is_blank,
-    served_tier, split_data_url, write_error,
+    DEFAULT_MAX_TOKENS, Error, Events, NOW, OutputDetails, StandardUsage, Usage, choice_type, finish_reason,
+    is_blank, served_tier, split_data_url, write_error,
 };
 
 /// A standard chat request as an Anthropic Messages request.
@@ -300,7 +300,8 @@ fn turns(messages: Vec<ChatMessage>) -> Result<(Vec<Block>, Vec<Turn>), Error> {
             Role::User => ("user", content),
             Role::Assistant => {
                 let thinking = message.thinking_blocks.unwrap_or_default().into_iter();
-                let mut all: Vec<Block> = thinking.filter(ThinkingBlock::is_signed).map(Block::Thinking).collect();
+                let mut all: Vec<Block> =
+                    thinking.filter(ThinkingBlock::is_signed).map(Block::Thinking).collect();
                 all.extend(content);
                 if let Some(text) = message.refusal {
                     all.push(Block::Known(KnownBlock::Text { text, cache_control: None }));
@@ -333,7 +334,8 @@ fn blocks(content: Content, cache_control: Option<Value>) -> Vec<Block> {
     };
     // A mark on the message belongs to its only part.
     if cache_control.is_some()
-        && let [Part::Text { cache_control: mark, .. } | Part::ImageUrl { cache_control: mark, .. }] = &mut parts[..]
+        && let [Part::Text { cache_control: mark, .. } | Part::ImageUrl { cache_control: mark, .. }] =
+            &mut parts[..]
         && mark.is_none()
     {
         *mark = cache_control;
@@ -347,7 +349,9 @@ fn block(part: Part) -> Option<Block> {
         Part::Text { text, cache_control } => KnownBlock::Text { text, cache_control },
         Part::ImageUrl { image_url: ImageUrl { url }, cache_control } => {
             let source = match split_data_url(&url) {
-                Some((media_type, data)) => Source::Base64 { media_type: media_type.to_owned(), data: data.to_owned() },
+                Some((media_type, data)) => {
+                    Source::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }
+                }
                 None => Source::Url { url },
             };
             KnownBlock::Image { source, cache_control }
@@ -380,7 +384,9 @@ fn tool(tool: ChatTool) -> MessagesTool {
 fn tool_choice(choice: Option<ChatToolChoice>, one_at_a_time: bool) -> Option<MessagesToolChoice> {
     let (kind, name) = match choice {
         Some(ChatToolChoice::Mode(word)) => (choice_type(&word), None),
-        Some(ChatToolChoice::Named { r#type, function }) => (choice_type(&r#type), function.map(|it| it.name)),
+        Some(ChatToolChoice::Named { r#type, function }) => {
+            (choice_type(&r#type), function.map(|it| it.name))
+        }
         None if one_at_a_time => ("auto", None),
         None => return None,
     };
@@ -774,7 +780,9 @@ impl State {
             {
                 Ok(())
             }
-            BlockDelta::TextDelta { text } => self.delta(Delta { content: Some(text), ..Delta::default() }, out),
+            BlockDelta::TextDelta { text } => {
+                self.delta(Delta { content: Some(text), ..Delta::default() }, out)
+            }
             BlockDelta::InputJsonDelta { partial_json } => {
                 let index = self.tools.saturating_sub(1);
                 self.bare.pop_if(|bare| *bare == index);
@@ -830,7 +838,12 @@ impl State {
         Ok(())
     }
 
-    fn chunk(&self, choices: Vec<ChunkChoice>, usage: Option<StandardUsage>, out: &mut Vec<u8>) -> Result<(), Error> {
+    fn chunk(
+        &self,
+        choices: Vec<ChunkChoice>,
+        usage: Option<StandardUsage>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
         let object = "chat.completion.chunk";
         let chunk = Chunk { id: &self.id, object, created: NOW, model: &self.model, choices, usage };
         out.extend_from_slice(b"data: ");

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    DEFAULT_MAX_TOKENS, Error, Events, NOW, choice_type, finish_reason, is_blank, served_tier, split_data_url, sum,
-    write_error,
+    DEFAULT_MAX_TOKENS, Error, Events, NOW, choice_type, finish_reason, is_blank, served_tier,
+    split_data_url, sum, write_error,
 };
 
 type Object = Map<String, Value>;
@@ -30,7 +30,8 @@ pub(crate) fn request(body: &[u8]) -> Result<Vec<u8>, Error> {
         turns.into_iter().map(|(role, content)| json!({ "role": role, "content": content })).collect();
     output.insert("messages".into(), turns.into());
 
-    let tools = take_list(&mut input, "tools").into_iter().map(tool).collect::<Result<Vec<Value>, Error>>()?;
+    let tools =
+        take_list(&mut input, "tools").into_iter().map(tool).collect::<Result<Vec<Value>, Error>>()?;
     if !tools.is_empty() {
         output.insert("tools".into(), tools.into());
         let choice = take(&mut input, "tool_choice");
@@ -44,7 +45,8 @@ pub(crate) fn request(body: &[u8]) -> Result<Vec<u8>, Error> {
         && let Some(Value::Object(mut schema)) = take(&mut format, "json_schema")
         && let Some(schema) = take(&mut schema, "schema")
     {
-        output.insert("output_config".into(), json!({ "format": { "type": "json_schema", "schema": schema } }));
+        output
+            .insert("output_config".into(), json!({ "format": { "type": "json_schema", "schema": schema } }));
     }
     if let Some(temperature) = take(&mut input, "temperature") {
         let degree = temperature.as_f64().ok_or("temperature is a number")?;
@@ -149,7 +151,9 @@ fn blocks(message: &mut Object) -> Result<Vec<Value>, Error> {
                 };
                 let Some(Value::String(url)) = take(&mut image, "url") else { return Err("no url".into()) };
                 let source = match split_data_url(&url) {
-                    Some((media_type, data)) => json!({ "type": "base64", "media_type": media_type, "data": data }),
+                    Some((media_type, data)) => {
+                        json!({ "type": "base64", "media_type": media_type, "data": data })
+                    }
                     None => json!({ "type": "url", "url": url }),
                 };
                 json!({ "type": "image", "source": source })
@@ -166,7 +170,9 @@ fn blocks(message: &mut Object) -> Result<Vec<Value>, Error> {
 
 fn tool_use(call: Value) -> Result<Value, Error> {
     let Value::Object(mut call) = call else { return Err("a tool call is an object".into()) };
-    let Some(Value::Object(mut function)) = take(&mut call, "function") else { return Err("no function".into()) };
+    let Some(Value::Object(mut function)) = take(&mut call, "function") else {
+        return Err("no function".into());
+    };
     let input = match take(&mut function, "arguments") {
         Some(Value::String(text)) if !text.is_empty() => serde_json::from_str(&text)?,
         _ => json!({}),
@@ -181,7 +187,9 @@ fn tool_use(call: Value) -> Result<Value, Error> {
 
 fn tool(tool: Value) -> Result<Value, Error> {
     let Value::Object(mut tool) = tool else { return Err("a tool is an object".into()) };
-    let Some(Value::Object(mut function)) = take(&mut tool, "function") else { return Err("no function".into()) };
+    let Some(Value::Object(mut function)) = take(&mut tool, "function") else {
+        return Err("no function".into());
+    };
     let mut output = Map::new();
     output.insert("name".into(), take(&mut function, "name").ok_or("no name")?);
     if let Some(description) = take(&mut function, "description") {
@@ -285,7 +293,8 @@ pub(crate) fn response(body: &[u8]) -> Result<Vec<u8>, Error> {
 
 /// The mapped finish reason, and the provider's own word beside it.
 fn finish(choice: &mut Value, native: Option<Value>) {
-    choice["finish_reason"] = finish_reason(native.as_ref().and_then(Value::as_str).unwrap_or_default()).into();
+    choice["finish_reason"] =
+        finish_reason(native.as_ref().and_then(Value::as_str).unwrap_or_default()).into();
     if let Some(native) = native {
         choice["native_finish_reason"] = native;
     }
@@ -298,8 +307,11 @@ fn usage(counts: &Object) -> Value {
     let members = |all: &[(&str, Option<u64>)]| -> Object {
         all.iter().filter_map(|(name, count)| Some(((*name).to_owned(), (*count)?.into()))).collect()
     };
-    let details =
-        members(&[("cached_tokens", read), ("cache_write_tokens", created), ("cache_creation_tokens", created)]);
+    let details = members(&[
+        ("cached_tokens", read),
+        ("cache_write_tokens", created),
+        ("cache_creation_tokens", created),
+    ]);
     let mut output = members(&[
         ("prompt_tokens", prompt),
         ("completion_tokens", completion),
@@ -308,7 +320,9 @@ fn usage(counts: &Object) -> Value {
     if !details.is_empty() {
         output.insert("prompt_tokens_details".into(), details.into());
     }
-    if let Some(thought) = counts.get("output_tokens_details").and_then(|details| details["thinking_tokens"].as_u64()) {
+    if let Some(thought) =
+        counts.get("output_tokens_details").and_then(|details| details["thinking_tokens"].as_u64())
+    {
         output.insert("completion_tokens_details".into(), json!({ "reasoning_tokens": thought }));
     }
     output.into()
@@ -373,7 +387,8 @@ impl State {
                         self.bare.push(index);
                         let function = json!({ "name": take(&mut block, "name"), "arguments": "" });
                         let id = take(&mut block, "id");
-                        let call = json!({ "index": index, "id": id, "type": "function", "function": function });
+                        let call =
+                            json!({ "index": index, "id": id, "type": "function", "function": function });
                         self.delta(json!({ "tool_calls": [call] }), out)
                     }
                     Some("redacted_thinking") => self.thinking_block(block, out),
@@ -382,7 +397,9 @@ impl State {
                 }
             }
             Some("content_block_delta") => {
-                let Some(Value::Object(delta)) = take(&mut event, "delta") else { return Err("no delta".into()) };
+                let Some(Value::Object(delta)) = take(&mut event, "delta") else {
+                    return Err("no delta".into());
+                };
                 self.block_delta(delta, out)
             }
             Some("message_delta") => {

@@ -70,9 +70,8 @@ impl Sse {
             if from == to {
                 let found = self.finish_event(self.line);
                 return self.frame(&found).map(Some);
-            } else {
-                self.field(from, to)?;
             }
+            self.field(from, to)?;
         }
         Ok(None)
     }
@@ -172,8 +171,7 @@ impl Sse {
 
     /// Ends the event at `end`.
     fn finish_event(&mut self, end: usize) -> Found {
-        let found =
-            Found { start: self.start, end, event: self.event, data: self.data, lines: self.lines };
+        let found = Found { start: self.start, end, event: self.event, data: self.data, lines: self.lines };
         self.start = end;
         self.event = Field::default();
         self.data = Field::default();

@@ -118,9 +118,30 @@ fn pieces<'b>(bytes: &'b [u8], most: usize, rng: &mut Rng) -> Vec<&'b [u8]> {
 
 fn events(rng: &mut Rng, ends: &[&str]) -> String {
     const LINES: &[&str] = &[
-        "data: x", "data:x", "data", "data:", "data: ", "data:  two", "data: {\"a\":\"b\"}", "event: e", "event:e",
-        "event:", "event", ": comment", ":", "id: 1", "retry: 5", "unknown: y", "data : no", " data: no", "DATA: no",
-        "data: a:b: c", "data: é\u{2028}\u{1f600}", "no colon", "data: [DONE]", "data:\ttab",
+        "data: x",
+        "data:x",
+        "data",
+        "data:",
+        "data: ",
+        "data:  two",
+        "data: {\"a\":\"b\"}",
+        "event: e",
+        "event:e",
+        "event:",
+        "event",
+        ": comment",
+        ":",
+        "id: 1",
+        "retry: 5",
+        "unknown: y",
+        "data : no",
+        " data: no",
+        "DATA: no",
+        "data: a:b: c",
+        "data: é\u{2028}\u{1f600}",
+        "no colon",
+        "data: [DONE]",
+        "data:\ttab",
     ];
     let mut text = String::new();
     if rng.below(5) == 0 {
@@ -186,7 +207,16 @@ fn ndjson_is_the_reference_however_it_is_split() {
             if place == 0 && rng.below(3) == 0 {
                 text.push('\u{feff}');
             }
-            text.push_str(rng.pick(&["{}", " {\"a\":1} ", "", "  ", "\t", "\"é\u{1f600}\"", "x\ry", "\u{feff}1"]));
+            text.push_str(rng.pick(&[
+                "{}",
+                " {\"a\":1} ",
+                "",
+                "  ",
+                "\t",
+                "\"é\u{1f600}\"",
+                "x\ry",
+                "\u{feff}1",
+            ]));
             text.push_str(rng.pick(&["\n", "\r\n", "\n\n"]));
         }
         text.push_str(rng.pick(&["", "{}", " "]));
@@ -229,7 +259,11 @@ fn bounds() {
         assert_eq!(whole.error.is_some(), length >= MAX, "{length}");
         for piece in [1, 2, 3, 50] {
             let split = ndjson(text.as_bytes().chunks(piece), MAX);
-            assert_eq!((split.frames, split.error), (whole.frames.clone(), whole.error), "{length} by {piece}");
+            assert_eq!(
+                (split.frames, split.error),
+                (whole.frames.clone(), whole.error),
+                "{length} by {piece}"
+            );
         }
     }
 }
@@ -242,14 +276,22 @@ fn endless_events() {
         let mut codec = Sse::new(MAX);
         let mut fed = 0;
         let piece = line.repeat(100);
-        while codec.push(piece.as_bytes()) == () && codec.next().is_ok() {
+        loop {
+            codec.push(piece.as_bytes());
+            if codec.next().is_err() {
+                break;
+            }
             fed += piece.len();
             assert!(fed <= 2 * MAX, "{line:?} is kept for ever");
         }
     }
     let mut codec = Ndjson::new(MAX);
     let mut fed = 0;
-    while codec.push(&[b'x'; 1000]) == () && codec.next().is_ok() {
+    loop {
+        codec.push(&[b'x'; 1000]);
+        if codec.next().is_err() {
+            break;
+        }
         fed += 1000;
         assert!(fed <= 2 * MAX);
     }

@@ -47,8 +47,8 @@ const OPERATORS: &[Operator] = &[
     op("$error", &["$param"], false),
 ];
 
-/// The operators' keys, for tests and documentation.
-pub(crate) fn operator_names() -> impl Iterator<Item = &'static str> {
+/// The operators' keys.
+fn operator_names() -> impl Iterator<Item = &'static str> {
     OPERATORS.iter().map(|operator| operator.key)
 }
 
@@ -68,9 +68,7 @@ impl<'s> Compiler<'s> {
                 let nodes: Vec<Node> = items
                     .iter()
                     .enumerate()
-                    .map(|(place, item)| {
-                        self.within(&place.to_string(), |this| this.mapping(item, carry))
-                    })
+                    .map(|(place, item)| self.within(&place.to_string(), |this| this.mapping(item, carry)))
                     .collect();
                 fold_list(nodes)
             }
@@ -110,9 +108,7 @@ impl<'s> Compiler<'s> {
     /// A mapping and what is known of its value: only plain paths are known.
     fn known(&mut self, yaml: &'s Yaml, carry: bool) -> (Node, Known) {
         match yaml.as_str() {
-            Some(text)
-                if text.starts_with('$') && !text.starts_with("$$") && !text.contains("{{") =>
-            {
+            Some(text) if text.starts_with('$') && !text.starts_with("$$") && !text.contains("{{") => {
                 self.path_node(yaml.at, text, carry)
             }
             _ => (self.mapping(yaml, true), Known::Anything),
@@ -155,8 +151,7 @@ impl<'s> Compiler<'s> {
                 Some(operator) if text == operator.key || operator.beside.contains(&text) => {}
                 Some(operator) if is_operator => {
                     let known = operator.beside.iter().copied().chain(operator_names());
-                    let help = did_you_mean(text, known)
-                        .unwrap_or_else(|| beside_help(operator));
+                    let help = did_you_mean(text, known).unwrap_or_else(|| beside_help(operator));
                     self.error_with(
                         codes::MIXED_OPERATORS,
                         key.at,
@@ -171,9 +166,9 @@ impl<'s> Compiler<'s> {
                     "this operator has no plain members beside it",
                 ),
                 None if is_operator => {
-                    let all = OPERATORS.iter().flat_map(|it| {
-                        std::iter::once(it.key).chain(it.beside.iter().copied())
-                    });
+                    let all = OPERATORS
+                        .iter()
+                        .flat_map(|it| std::iter::once(it.key).chain(it.beside.iter().copied()));
                     let lone = OPERATORS.iter().find(|it| it.beside.contains(&text));
                     let (message, help) = match lone {
                         Some(owner) => (
@@ -213,7 +208,13 @@ impl<'s> Compiler<'s> {
     }
 
     /// An argument that must be there; its absence is a mistake of the whole mapping.
-    fn needed(&mut self, yaml: &'s Yaml, members: &'s [(Key, Yaml)], operator: &str, key: &str) -> Option<&'s Yaml> {
+    fn needed(
+        &mut self,
+        yaml: &'s Yaml,
+        members: &'s [(Key, Yaml)],
+        operator: &str,
+        key: &str,
+    ) -> Option<&'s Yaml> {
         let value = find(members, key);
         if value.is_none() {
             self.error(codes::MISSING_ARGUMENT, yaml.at, format!("`{operator}` needs `{key}` beside it"));
@@ -221,13 +222,7 @@ impl<'s> Compiler<'s> {
         value
     }
 
-    fn operator(
-        &mut self,
-        operator: &str,
-        yaml: &'s Yaml,
-        members: &'s [(Key, Yaml)],
-        carry: bool,
-    ) -> Node {
+    fn operator(&mut self, operator: &str, yaml: &'s Yaml, members: &'s [(Key, Yaml)], carry: bool) -> Node {
         let Some(value) = find(members, operator) else {
             return Node::Const(Const::Absent);
         };
@@ -245,7 +240,7 @@ impl<'s> Compiler<'s> {
             "$count" => Some(Node::Count(Box::new(self.inner(operator, value, false)))),
             "$join" => self.join(value, members, carry),
             "$merge" => self.merge(value, members, carry),
-            "$from_json" => self.from_json(value, members, carry),
+            "$from_json" => self.parse_json(value, members, carry),
             "$to_json" => Some(Node::ToJson(Box::new(self.inner(operator, value, carry)))),
             "$sum" => self.nodes(operator, value, carry).map(Node::Sum),
             "$clamp" => self.clamp(yaml, value, members, carry),
@@ -316,7 +311,11 @@ impl<'s> Compiler<'s> {
             None => {
                 let inner = self.plain_members(members, carry);
                 if inner.is_empty() && find(members, "$else").is_none() {
-                    self.error(codes::MISSING_ARGUMENT, value.at, "`$if` needs members, `$then` or `$else` beside it");
+                    self.error(
+                        codes::MISSING_ARGUMENT,
+                        value.at,
+                        "`$if` needs members, `$then` or `$else` beside it",
+                    );
                 }
                 fold_object(inner)
             }
@@ -416,21 +415,12 @@ impl<'s> Compiler<'s> {
         if by_type {
             self.check_types(members);
         }
-        let (on_hit, on_miss) = if by_type {
-            (Carried::default(), None)
-        } else {
-            self.outcome(known, carry)
-        };
+        let (on_hit, on_miss) = if by_type { (Carried::default(), None) } else { self.outcome(known, carry) };
         Some(Node::Switch(Box::new(Switch { value: node, by_type, cases, default, on_hit, on_miss })))
     }
 
     /// A case for a word that the standard does not have can never be chosen.
-    fn check_words(
-        &mut self,
-        shape: &'static Shape,
-        subject: &'s Yaml,
-        members: &'s [(Key, Yaml)],
-    ) {
+    fn check_words(&mut self, shape: &'static Shape, subject: &'s Yaml, members: &'s [(Key, Yaml)]) {
         let words = shape.words();
         if words.is_empty() {
             return;
@@ -440,7 +430,11 @@ impl<'s> Compiler<'s> {
                 self.unknown(
                     codes::BAD_ARGUMENT,
                     key.at,
-                    format!("`{}` is never the value of `{}`", key.text, subject.as_str().unwrap_or_default()),
+                    format!(
+                        "`{}` is never the value of `{}`",
+                        key.text,
+                        subject.as_str().unwrap_or_default()
+                    ),
                     &key.text,
                     words.iter().map(String::as_str),
                 );
@@ -521,10 +515,8 @@ impl<'s> Compiler<'s> {
 
     /// A table of constants, sorted by key.
     pub(crate) fn rows(&mut self, members: &'s [(Key, Yaml)]) -> Table {
-        let mut rows: Vec<(Box<str>, Const)> = members
-            .iter()
-            .map(|(key, value)| (key.text.clone(), Const::json(&value.to_json())))
-            .collect();
+        let mut rows: Vec<(Box<str>, Const)> =
+            members.iter().map(|(key, value)| (key.text.clone(), Const::json(&value.to_json()))).collect();
         rows.sort_by(|left, right| left.0.cmp(&right.0));
         Table { rows: rows.into() }
     }
@@ -678,12 +670,10 @@ impl<'s> Compiler<'s> {
             Known::Ordinary => self.standard.map(crate::standard::Standard::request),
             _ => None,
         };
-        shape
-            .and_then(|shape| shape.member(normal_name(name)))
-            .map_or_else(LeafSet::default, Shape::leaves)
+        shape.and_then(|shape| shape.member(normal_name(name))).map_or_else(LeafSet::default, Shape::leaves)
     }
 
-    fn from_json(&mut self, value: &'s Yaml, members: &'s [(Key, Yaml)], carry: bool) -> Option<Node> {
+    fn parse_json(&mut self, value: &'s Yaml, members: &'s [(Key, Yaml)], carry: bool) -> Option<Node> {
         let (node, known) = self.within("$from_json", |this| this.known(value, carry));
         let empty = self.argument(members, "$empty", carry).unwrap_or(Node::Const(Const::Absent));
         let name = self.leaf_name(known).unwrap_or_else(|| "text".into());
@@ -753,8 +743,7 @@ impl<'s> Compiler<'s> {
 
     fn fragment(&mut self, value: &'s Yaml, members: &'s [(Key, Yaml)], carry: bool) -> Option<Node> {
         let name = self.text_of("$use", value)?;
-        let Some((name, body)) = self.fragments.get_key_value(name).map(|(name, body)| (*name, *body))
-        else {
+        let Some((name, body)) = self.fragments.get_key_value(name).map(|(name, body)| (*name, *body)) else {
             let mut names: Vec<&'s str> = self.fragments.keys().copied().collect();
             names.sort_unstable();
             self.unknown(
@@ -768,7 +757,11 @@ impl<'s> Compiler<'s> {
         };
         if self.fragment_stack.contains(&name) {
             let chain = self.fragment_stack.join(" -> ");
-            self.error(codes::FRAGMENT_CYCLE, value.at, format!("the fragment `{name}` uses itself ({chain} -> {name})"));
+            self.error(
+                codes::FRAGMENT_CYCLE,
+                value.at,
+                format!("the fragment `{name}` uses itself ({chain} -> {name})"),
+            );
             return None;
         }
         let mut slots = Vec::new();

@@ -7,6 +7,6 @@ mod spec;
 mod stream;
 mod text;
 
-pub(crate) use mapping::{loop_head, operator_names};
+pub(crate) use mapping::loop_head;
 pub(crate) use scope::{Compiler, Known, Section, normal_name};
 pub(crate) use spec::compile;

@@ -1,14 +1,14 @@
-//! JSONPath text to lowered paths and conditions. Parsing is jsonpath-rust's; the meaning of `$name`
+//! `JSONPath` text to lowered paths and conditions. Parsing is jsonpath-rust's; the meaning of `$name`
 //! and everything that runs is ours.
 
 use super::scope::{Compiler, Known, Section, Setting, constant, normal_name};
 use crate::codes;
 use crate::diagnostic::quoted;
-use crate::program::ir::{Comparator, Cond, Const, Operand, Path, Pattern, Root, Step};
+use crate::program::ir::{Carried, Comparator, Cond, Const, Operand, Path, Pattern, Root, Step};
 use crate::spec::yaml::At;
 use jsonpath_rust::parser::model::{
-    Comparable, Comparison, Filter, FilterAtom, FnArg, JpQuery, Literal, Segment, Selector,
-    SingularQuery, SingularQuerySegment, Test, TestFunction,
+    Comparable, Comparison, Filter, FilterAtom, FnArg, JpQuery, Literal, Segment, Selector, SingularQuery,
+    SingularQuerySegment, Test, TestFunction,
 };
 use jsonpath_rust::parser::parse_json_path;
 use regex::{Regex, RegexBuilder};
@@ -32,7 +32,7 @@ pub(crate) struct Lowered {
 /// Discriminators that a condition compares with a literal, for carrying.
 pub(crate) type Compared = Vec<Known>;
 
-impl<'s> Compiler<'s> {
+impl Compiler<'_> {
     /// Compiles a path; `carry` says whether reading it carries its leaves into the output.
     pub(crate) fn path(&mut self, at: At, text: &str, carry: bool) -> Option<Lowered> {
         let query = self.parse(at, text, text, codes::BAD_PATH)?;
@@ -87,13 +87,7 @@ impl<'s> Compiler<'s> {
     }
 
     /// `current`: what is known of `@`, inside a filter.
-    fn query(
-        &mut self,
-        at: At,
-        text: &str,
-        segments: &[Segment],
-        current: Option<Known>,
-    ) -> Option<Lowered> {
+    fn query(&mut self, at: At, text: &str, segments: &[Segment], current: Option<Known>) -> Option<Lowered> {
         let (root, known, rest) = match current {
             Some(known) => (Root::Current, known, segments),
             None => self.named_root(at, text, segments)?,
@@ -103,8 +97,11 @@ impl<'s> Compiler<'s> {
         let mut steps = Vec::new();
         let mut single = true;
         let mut rest = rest;
-        if let (Root::Document, Known::Standard(shape), Some((Segment::Selector(Selector::Name(name)), after))) =
-            (&root, known, rest.split_first())
+        if let (
+            Root::Document,
+            Known::Standard(shape),
+            Some((Segment::Selector(Selector::Name(name)), after)),
+        ) = (&root, known, rest.split_first())
             && let Some(place) = shape.place(name)
         {
             known = self.member(at, text, name, known)?;
@@ -121,17 +118,11 @@ impl<'s> Compiler<'s> {
             steps.push(step);
             known = next;
         }
-        let path = Path { root, steps: steps.into(), single, carries: Default::default() };
+        let path = Path { root, steps: steps.into(), single, carries: Carried::default() };
         Some(Lowered { path, known })
     }
 
-    fn segment(
-        &mut self,
-        at: At,
-        text: &str,
-        segment: &Segment,
-        known: Known,
-    ) -> Option<(Step, Known)> {
+    fn segment(&mut self, at: At, text: &str, segment: &Segment, known: Known) -> Option<(Step, Known)> {
         match segment {
             Segment::Descendant(_) => {
                 self.error_with(
@@ -156,13 +147,7 @@ impl<'s> Compiler<'s> {
         }
     }
 
-    fn selector(
-        &mut self,
-        at: At,
-        text: &str,
-        selector: &Selector,
-        known: Known,
-    ) -> Option<(Step, Known)> {
+    fn selector(&mut self, at: At, text: &str, selector: &Selector, known: Known) -> Option<(Step, Known)> {
         match selector {
             Selector::Name(name) => {
                 let next = self.member(at, text, name, known)?;
@@ -337,7 +322,12 @@ impl<'s> Compiler<'s> {
             }
             _ => {
                 let known = known.join(", ");
-                self.error_with(code, at, format!("`${root}` needs a member"), format!("known here: {known}"));
+                self.error_with(
+                    code,
+                    at,
+                    format!("`${root}` needs a member"),
+                    format!("known here: {known}"),
+                );
                 None
             }
         }
@@ -431,8 +421,7 @@ impl<'s> Compiler<'s> {
     }
 
     fn out_of_scope(&mut self, at: At, name: &str) {
-        let mut names: Vec<String> =
-            self.section.names().iter().map(|name| (*name).to_owned()).collect();
+        let mut names: Vec<String> = self.section.names().iter().map(|name| (*name).to_owned()).collect();
         names.extend(self.locals.iter().map(|local| format!("${}", local.name)));
         let word = format!("${name}");
         self.unknown(
@@ -494,13 +483,7 @@ impl<'s> Compiler<'s> {
         whole.then(|| all.into())
     }
 
-    fn presence(
-        &mut self,
-        at: At,
-        text: &str,
-        test: &Test,
-        current: Option<Known>,
-    ) -> Option<Cond> {
+    fn presence(&mut self, at: At, text: &str, test: &Test, current: Option<Known>) -> Option<Cond> {
         match test {
             Test::AbsQuery(query) => {
                 let path = self.query(at, text, &query.segments, None)?.path;
@@ -516,9 +499,7 @@ impl<'s> Compiler<'s> {
                 Some(Cond::Exists(self.query(at, text, segments, Some(current))?.path))
             }
             Test::Function(function) => match &**function {
-                TestFunction::Match(value, pattern) => {
-                    self.matching(at, text, value, pattern, current, true)
-                }
+                TestFunction::Match(value, pattern) => self.matching(at, text, value, pattern, current, true),
                 TestFunction::Search(value, pattern) => {
                     self.matching(at, text, value, pattern, current, false)
                 }
@@ -597,9 +578,7 @@ impl<'s> Compiler<'s> {
         match argument {
             FnArg::Literal(literal) => Some(Operand::Const(literal_const(literal))),
             FnArg::Test(test) => match &**test {
-                Test::AbsQuery(query) => {
-                    self.singular(at, text, &query.segments, None)
-                }
+                Test::AbsQuery(query) => self.singular(at, text, &query.segments, None),
                 Test::RelQuery(segments) => {
                     let current = self.current(at, text, current)?;
                     self.singular(at, text, segments, Some(current))
@@ -668,13 +647,7 @@ impl<'s> Compiler<'s> {
         }
     }
 
-    fn any_query(
-        &mut self,
-        at: At,
-        text: &str,
-        argument: &FnArg,
-        current: Option<Known>,
-    ) -> Option<Path> {
+    fn any_query(&mut self, at: At, text: &str, argument: &FnArg, current: Option<Known>) -> Option<Path> {
         if let FnArg::Test(test) = argument {
             match &**test {
                 Test::AbsQuery(query) => {
@@ -728,18 +701,14 @@ impl<'s> Compiler<'s> {
         current: Option<Known>,
     ) -> Option<(Operand, Known)> {
         match comparable {
-            Comparable::Literal(literal) => {
-                Some((Operand::Const(literal_const(literal)), Known::Anything))
-            }
+            Comparable::Literal(literal) => Some((Operand::Const(literal_const(literal)), Known::Anything)),
             Comparable::Function(function) => {
                 Some((self.function(at, text, function, current)?, Known::Anything))
             }
             Comparable::SingularQuery(query) => {
                 let (segments, current) = match query {
                     SingularQuery::Root(segments) => (segments, None),
-                    SingularQuery::Current(segments) => {
-                        (segments, Some(self.current(at, text, current)?))
-                    }
+                    SingularQuery::Current(segments) => (segments, Some(self.current(at, text, current)?)),
                 };
                 let segments: Vec<Segment> = segments.iter().map(widen).collect();
                 let lowered = self.query(at, text, &segments, current)?;
@@ -757,22 +726,20 @@ fn simplified(comparator: Comparator, left: Operand, right: Operand) -> Cond {
     }
     match (left, right) {
         (Operand::Path(path), Operand::Const(Const::Plain(text) | Const::Text(text)))
-        | (Operand::Const(Const::Plain(text) | Const::Text(text)), Operand::Path(path)) => {
-            match &path.root {
-                Root::Const(Const::Plain(value) | Const::Text(value)) if path.steps.is_empty() => {
-                    Cond::Always((**value == *text) != not)
-                }
-                Root::Const(Const::Json(_)) => Cond::Is { path, text: (&*text).into(), not },
-                Root::Const(_) => Cond::Always(not),
-                _ => Cond::Is { path, text: (&*text).into(), not },
+        | (Operand::Const(Const::Plain(text) | Const::Text(text)), Operand::Path(path)) => match &path.root {
+            Root::Const(Const::Plain(value) | Const::Text(value)) if path.steps.is_empty() => {
+                Cond::Always((**value == *text) != not)
             }
-        }
+            Root::Const(Const::Json(_)) => Cond::Is { path, text: (&*text).into(), not },
+            Root::Const(_) => Cond::Always(not),
+            _ => Cond::Is { path, text: (&*text).into(), not },
+        },
         (left, right) => Cond::Compare(comparator, left, right),
     }
 }
 
 fn plain(root: Root) -> Path {
-    Path { root, steps: Box::new([]), single: true, carries: Default::default() }
+    Path { root, steps: Box::new([]), single: true, carries: Carried::default() }
 }
 
 fn widen(segment: &SingularQuerySegment) -> Segment {
@@ -828,9 +795,7 @@ fn function_name(function: &TestFunction) -> &str {
 
 fn marked(segments: &[Segment]) -> Option<(&str, &[Segment])> {
     match segments.split_first() {
-        Some((Segment::Selector(Selector::Name(name)), rest)) => {
-            Some((name.strip_prefix(MARK)?, rest))
-        }
+        Some((Segment::Selector(Selector::Name(name)), rest)) => Some((name.strip_prefix(MARK)?, rest)),
         _ => None,
     }
 }
@@ -853,7 +818,7 @@ fn mark(text: &str) -> String {
             }
         } else if c == '\'' || c == '"' {
             quote = Some(c);
-        } else if c == '$' && chars.peek().is_some_and(|next| next.is_ascii_alphabetic()) {
+        } else if c == '$' && chars.peek().is_some_and(char::is_ascii_alphabetic) {
             marked.push('.');
             marked.push(MARK);
         }

@@ -44,9 +44,7 @@ impl Section {
             Section::Stream => {
                 &["$", "$request", "$http", "$model", "$config", "$caps", "$ctx", "$state", "$event"]
             }
-            Section::Errors => {
-                &["$", "$request", "$http", "$model", "$config", "$caps", "$ctx", "$event"]
-            }
+            Section::Errors => &["$", "$request", "$http", "$model", "$config", "$caps", "$ctx", "$event"],
             Section::Load => &["$config"],
             Section::Fixture => &["$", "$http", "$path", "$ctx"],
         }
@@ -55,8 +53,8 @@ impl Section {
 
 /// Names that no variable may take.
 pub(crate) const RESERVED: &[&str] = &[
-    "std", "raw", "request", "model", "config", "caps", "ctx", "http", "state", "event", "delta",
-    "path", "whole",
+    "std", "raw", "request", "model", "config", "caps", "ctx", "http", "state", "event", "delta", "path",
+    "whole",
 ];
 
 /// What is known of a value at load.
@@ -78,9 +76,7 @@ impl Known {
     pub(crate) fn carried(self, standard: Option<&'static Standard>) -> Carried {
         match self {
             Known::Anything => Carried::default(),
-            Known::Standard(shape) | Known::Field(shape) => {
-                Carried { leaves: shape.leaves(), extras: 0 }
-            }
+            Known::Standard(shape) | Known::Field(shape) => Carried { leaves: shape.leaves(), extras: 0 },
             Known::Ordinary => Carried {
                 leaves: standard.map_or_else(LeafSet::default, |it| it.request().leaves()),
                 extras: u64::MAX,
@@ -140,7 +136,7 @@ pub(crate) struct Compiler<'s> {
     pub(crate) documents: bool,
 }
 
-impl<'s> Compiler<'s> {
+impl Compiler<'_> {
     pub(crate) fn pointer(&self) -> String {
         self.pointer.iter().fold(String::new(), |pointer, key| pointer_join(&pointer, key))
     }
@@ -172,7 +168,11 @@ impl<'s> Compiler<'s> {
     ) {
         let help = did_you_mean(word, among.clone()).unwrap_or_else(|| {
             let all: Vec<&str> = among.collect();
-            if all.is_empty() { "there is none here".to_owned() } else { format!("known here: {}", all.join(", ")) }
+            if all.is_empty() {
+                "there is none here".to_owned()
+            } else {
+                format!("known here: {}", all.join(", "))
+            }
         });
         self.error_with(code, at, message, help);
     }

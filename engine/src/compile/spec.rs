@@ -5,7 +5,7 @@ use super::scope::{Compiler, Known, Section, Setting};
 use crate::codes;
 use crate::diagnostic::{SpecError, did_you_mean};
 use crate::program::facts::{Facts, Glob, Rule as FactRule};
-use crate::program::ir::{Cond, Const, Index, Node, Place};
+use crate::program::ir::{Carried, Cond, Const, Index, Node, Place};
 use crate::program::rename::{Renames, Rule};
 use crate::program::{Errors, Operation, Program, Reject, Unsupported};
 use crate::secret::Secret;
@@ -26,7 +26,7 @@ pub(crate) fn compile(
     let mut compiler = Compiler::new(tree);
     let secrets = compiler.settings(tree, given, check);
     let facts = compiler.facts(tree, &given.models);
-    compiler.facts = facts.names.clone();
+    compiler.facts.clone_from(&facts.names);
     let renames = Arc::new(compiler.renames(tree));
     let base_url = compiler.base_url(tree);
     let errors = Arc::new(compiler.errors_mapping(tree));
@@ -48,9 +48,7 @@ pub(crate) fn compile(
             operations.insert(key.text.to_string(), Arc::new(operation));
         }
     }
-    operations.sort_by_cached_key(|name, _| {
-        declared.iter().position(|(key, _)| *key.text == **name)
-    });
+    operations.sort_by_cached_key(|name, _| declared.iter().position(|(key, _)| *key.text == **name));
     if compiler.errors.is_empty() {
         return Ok(Program { name: name.to_owned(), base_url, operations });
     }
@@ -96,7 +94,7 @@ impl<'s> Compiler<'s> {
             extras: Vec::new(),
             request_fields: BTreeSet::new(),
             header_names: BTreeSet::new(),
-            reads: Default::default(),
+            reads: Carried::default(),
             documents: false,
         };
         for (key, rows) in section(tree, "tables") {
@@ -110,12 +108,7 @@ impl<'s> Compiler<'s> {
     }
 
     /// Settings as constants; secrets go to a list of their own.
-    fn settings(
-        &mut self,
-        tree: &'s Yaml,
-        given: &settings::Settings,
-        check: bool,
-    ) -> Vec<Secret> {
+    fn settings(&mut self, tree: &'s Yaml, given: &settings::Settings, check: bool) -> Vec<Secret> {
         let mut secrets = Vec::new();
         let variables = settings::variables(tree);
         for (name, _) in &given.values {
@@ -319,7 +312,7 @@ impl<'s> Compiler<'s> {
         self.extras.clear();
         self.indexes.clear();
         self.request_fields.clear();
-        self.reads = Default::default();
+        self.reads = Carried::default();
         self.documents = false;
         let compiled = match body.get("via").and_then(Yaml::as_str) {
             Some(via) => self.bridged(key, via, standard, shared, done),
@@ -369,7 +362,7 @@ impl<'s> Compiler<'s> {
             request_fields: Vec::new(),
             header_names: Vec::new(),
             slots: 0,
-            reads: Default::default(),
+            reads: Carried::default(),
             documents: false,
             via: Some(Arc::clone(through)),
         })
@@ -523,7 +516,8 @@ impl<'s> Compiler<'s> {
 
     fn rejects(&mut self, body: &'s Yaml) -> Vec<Reject> {
         let mut rejects = Vec::new();
-        for (place, rule) in body.get("reject").and_then(Yaml::as_seq).unwrap_or_default().iter().enumerate() {
+        for (place, rule) in body.get("reject").and_then(Yaml::as_seq).unwrap_or_default().iter().enumerate()
+        {
             let compiled = self.within("reject", |this| {
                 this.within(&place.to_string(), |this| {
                     let cond = this.cond_of(rule, "if")?;

@@ -38,12 +38,7 @@ impl<'s> Compiler<'s> {
         head
     }
 
-    pub(super) fn stream(
-        &mut self,
-        yaml: &'s Yaml,
-        head: StreamHead,
-        standard: &'static Standard,
-    ) -> Stream {
+    pub(super) fn stream(&mut self, yaml: &'s Yaml, head: StreamHead, standard: &'static Standard) -> Stream {
         self.enter(Section::Stream, Some(standard));
         self.pointer.push("stream".to_owned());
         let mut state = Vec::new();
@@ -110,19 +105,12 @@ impl<'s> Compiler<'s> {
         stream
     }
 
-    fn steps(
-        &mut self,
-        yaml: &'s Yaml,
-        standard: &'static Standard,
-        ends: &mut bool,
-    ) -> Box<[Step]> {
+    fn steps(&mut self, yaml: &'s Yaml, standard: &'static Standard, ends: &mut bool) -> Box<[Step]> {
         match yaml.as_seq() {
             Some(items) => items
                 .iter()
                 .enumerate()
-                .map(|(place, item)| {
-                    self.within(&place.to_string(), |this| this.step(item, standard, ends))
-                })
+                .map(|(place, item)| self.within(&place.to_string(), |this| this.step(item, standard, ends)))
                 .collect(),
             None => Box::new([self.step(yaml, standard, ends)]),
         }

@@ -18,7 +18,10 @@ const MAX_TEXT_BYTES: usize = 16 * 1024;
 /// Opening braces and parentheses of one template: Handlebars' own parser recurses on them.
 const MAX_TAGS: usize = 512;
 
-impl<'s> Compiler<'s> {
+/// The pieces of a text; none if it has blocks.
+type Pieces = Option<Vec<Piece>>;
+
+impl Compiler<'_> {
     /// A text with holes.
     pub(crate) fn template(&mut self, at: At, text: &str, place: Place, carry: bool) -> Option<Node> {
         if text.len() > MAX_TEXT_BYTES || text.matches(['{', '(']).count() > MAX_TAGS {
@@ -41,7 +44,7 @@ impl<'s> Compiler<'s> {
     }
 
     /// The pieces of a template of plain holes; none if it has blocks or helpers.
-    fn pieces(&mut self, at: At, template: &Template, carry: bool) -> Option<Option<Vec<Piece>>> {
+    fn pieces(&mut self, at: At, template: &Template, carry: bool) -> Option<Pieces> {
         let mut pieces = Vec::new();
         for element in &template.elements {
             match element {
@@ -82,14 +85,7 @@ impl<'s> Compiler<'s> {
         None
     }
 
-    fn blocks(
-        &mut self,
-        at: At,
-        text: &str,
-        template: &Template,
-        place: Place,
-        carry: bool,
-    ) -> Option<Node> {
+    fn blocks(&mut self, at: At, text: &str, template: &Template, place: Place, carry: bool) -> Option<Node> {
         if place != Place::Json {
             self.error(codes::BAD_TEXT, at, "blocks and helpers may be used in bodies only");
             return None;
@@ -106,8 +102,7 @@ impl<'s> Compiler<'s> {
         let mut registry = Handlebars::new();
         registry.register_escape_fn(no_escape);
         registry.register_template(TEMPLATE, template.clone());
-        if let Err(error) = registry.render(TEMPLATE, &serde_json::Value::Object(Default::default()))
-        {
+        if let Err(error) = registry.render(TEMPLATE, &serde_json::Value::Object(serde_json::Map::new())) {
             // A missing helper shows only when it is called; absent values render as nothing.
             let reason = error.reason().to_string();
             if reason.contains("elper") || reason.contains("artial") {
@@ -118,8 +113,7 @@ impl<'s> Compiler<'s> {
         let roots = roots
             .into_iter()
             .map(|(root, members)| {
-                let members: Box<[_]> =
-                    members.into_iter().map(|(name, path)| (name.into(), path)).collect();
+                let members: Box<[_]> = members.into_iter().map(|(name, path)| (name.into(), path)).collect();
                 (root.into(), members)
             })
             .collect();
@@ -134,9 +128,7 @@ fn fold(pieces: Vec<Piece>, place: Place) -> Node {
         let literal = match &piece {
             Piece::Literal(text) => Some(text.to_string()),
             Piece::Path(path) => match (&path.root, place) {
-                (crate::program::ir::Root::Const(value), Place::Json | Place::Header) => {
-                    constant_text(value)
-                }
+                (crate::program::ir::Root::Const(value), Place::Json | Place::Header) => constant_text(value),
                 _ => None,
             },
         };

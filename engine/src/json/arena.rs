@@ -51,11 +51,7 @@ impl Arena {
         Value::Array(self.bump.alloc(Array { items, raw }))
     }
 
-    pub(crate) fn object_with<'a>(
-        &'a self,
-        members: &[(&'a str, Value<'a>)],
-        raw: &'a str,
-    ) -> Value<'a> {
+    pub(crate) fn object_with<'a>(&'a self, members: &[(&'a str, Value<'a>)], raw: &'a str) -> Value<'a> {
         let members = self.bump.alloc_slice_copy(members);
         Value::Object(self.bump.alloc(Object { members, raw }))
     }
@@ -83,7 +79,7 @@ impl Arena {
     }
 
     /// Slots of a run, all absent.
-    pub(crate) fn slots<'a>(&'a self, count: usize) -> &'a mut [Value<'a>] {
+    pub(crate) fn slots(&self, count: usize) -> &mut [Value<'_>] {
         self.bump.alloc_slice_fill_copy(count, Value::Absent)
     }
 

@@ -10,9 +10,12 @@ mod value;
 mod write;
 
 pub use arena::Arena;
-pub use parse::{DEFAULT_DEPTH, ParseError, ParseOptions, parse, scan};
+pub use parse::{ParseError, ParseOptions, parse, scan};
 pub use value::{Array, Object, Value};
-pub use write::{write_compact, write_line, write_text, write_value};
+pub use write::{write_line, write_value};
 
-pub(crate) use text::unescape_head;
+pub(crate) use parse::DEFAULT_DEPTH;
+pub(crate) use write::{write_compact, write_text};
+
 pub(crate) use number::{as_f64, as_i64, compare, same_number, sum};
+pub(crate) use text::unescape_head;

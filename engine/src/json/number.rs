@@ -31,7 +31,7 @@ pub(crate) fn sum(left: &str, right: &str) -> Option<String> {
         return Some(a.checked_add(b)?.to_string());
     }
     let total = as_f64(left)? + as_f64(right)?;
-    total.is_finite().then(|| {
-        serde_json::Number::from_f64(total).map_or_else(String::new, |number| number.to_string())
-    })
+    total
+        .is_finite()
+        .then(|| serde_json::Number::from_f64(total).map_or_else(String::new, |number| number.to_string()))
 }

@@ -6,7 +6,7 @@ use super::value::Value;
 use std::collections::HashSet;
 
 /// Deepest nesting that is accepted unless the caller says otherwise.
-pub const DEFAULT_DEPTH: usize = 128;
+pub(crate) const DEFAULT_DEPTH: usize = 128;
 
 /// Nesting that the parser's own recursion can stand; no setting goes beyond it.
 const MAX_DEPTH: usize = 1024;
@@ -76,11 +76,7 @@ pub fn parse<'a>(
 ///
 /// # Errors
 /// As [`parse`].
-pub fn scan<'a>(
-    text: &'a str,
-    arena: &'a Arena,
-    options: &ParseOptions<'_>,
-) -> Result<&'a str, ParseError> {
+pub fn scan<'a>(text: &'a str, arena: &'a Arena, options: &ParseOptions<'_>) -> Result<&'a str, ParseError> {
     let mut parser = Parser::new(text, arena, options);
     parser.space();
     let start = parser.pos;
@@ -230,8 +226,8 @@ impl<'a, 'o> Parser<'a, 'o> {
         let mut skipped = 0;
         for word in words {
             let word = u64::from_le_bytes(*word);
-            let quote = word ^ (ONES * b'"' as u64);
-            let slash = word ^ (ONES * b'\\' as u64);
+            let quote = word ^ (ONES * u64::from(b'"'));
+            let slash = word ^ (ONES * u64::from(b'\\'));
             // The lowest set high bit is exact; higher ones may be false (borrow), and are not used.
             let found = (quote.wrapping_sub(ONES) & !quote
                 | slash.wrapping_sub(ONES) & !slash

@@ -69,11 +69,9 @@ impl<'a> Value<'a> {
     /// The member of that name; absent if there is none or this is no object.
     pub fn get(self, name: &str) -> Value<'a> {
         match self {
-            Value::Object(object) => object
-                .members
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map_or(Value::Absent, |(_, value)| *value),
+            Value::Object(object) => {
+                object.members.iter().find(|(key, _)| *key == name).map_or(Value::Absent, |(_, value)| *value)
+            }
             _ => Value::Absent,
         }
     }
@@ -115,9 +113,7 @@ impl<'a> Value<'a> {
     pub fn open(self, arena: &'a Arena) -> Value<'a> {
         match self {
             // INVARIANT: `Json` holds text that was validated when the value was made.
-            Value::Json(text) => {
-                parse(text, arena, &ParseOptions::trusted()).unwrap_or(Value::Absent)
-            }
+            Value::Json(text) => parse(text, arena, &ParseOptions::trusted()).unwrap_or(Value::Absent),
             other => other,
         }
     }

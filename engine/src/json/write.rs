@@ -14,7 +14,7 @@ pub fn write_line(value: Value<'_>, out: &mut Vec<u8>) {
 }
 
 /// As [`write_value`], but without white space between tokens, whatever the source had.
-pub fn write_compact(value: Value<'_>, out: &mut Vec<u8>) {
+pub(crate) fn write_compact(value: Value<'_>, out: &mut Vec<u8>) {
     match value {
         Value::Array(array) => {
             out.push(b'[');
@@ -89,7 +89,7 @@ fn write(value: Value<'_>, out: &mut Vec<u8>, one_line: bool) {
 }
 
 fn copies(raw: &str, one_line: bool) -> bool {
-    !raw.is_empty() && !(one_line && has_break(raw))
+    !(raw.is_empty() || one_line && has_break(raw))
 }
 
 fn has_break(raw: &str) -> bool {
@@ -106,7 +106,7 @@ fn write_raw(text: &str, out: &mut Vec<u8>, one_line: bool) {
 }
 
 /// Appends a plain text as a JSON string.
-pub fn write_text(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     write_escaped(text, out);
     out.push(b'"');

@@ -1,5 +1,5 @@
 //! What a mapping means once it is compiled: trees of nodes, paths and conditions, with every name
-//! bound to a slot. Knows nothing of YAML, positions or JSONPath text.
+//! bound to a slot. Knows nothing of YAML, positions or `JSONPath` text.
 
 use crate::json::Value;
 use crate::standard::LeafSet;
@@ -83,7 +83,7 @@ pub(crate) enum Root {
     Const(Const),
 }
 
-/// A JSONPath, lowered.
+/// A `JSONPath`, lowered.
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
     pub(crate) root: Root,
@@ -129,10 +129,17 @@ pub(crate) enum Cond {
     Exists(Path),
     Compare(Comparator, Operand, Operand),
     /// A path compared with a text: the usual condition.
-    Is { path: Path, text: Box<str>, not: bool },
+    Is {
+        path: Path,
+        text: Box<str>,
+        not: bool,
+    },
     /// Decided at load.
     Always(bool),
-    Matches { text: Operand, pattern: Arc<Pattern> },
+    Matches {
+        text: Operand,
+        pattern: Arc<Pattern>,
+    },
 }
 
 /// A regular expression of a condition.
@@ -150,7 +157,7 @@ impl Pattern {
     pub(crate) fn new(regex: Regex, whole: bool) -> Self {
         let hir = regex_syntax::parse(regex.as_str()).ok();
         let looks = hir.as_ref().is_none_or(|hir| !hir.properties().look_set().is_empty());
-        let class = match hir.as_ref().map(|hir| hir.kind()) {
+        let class = match hir.as_ref().map(regex_syntax::hir::Hir::kind) {
             Some(regex_syntax::hir::HirKind::Class(regex_syntax::hir::Class::Unicode(class))) => {
                 Some(class.iter().map(|range| (range.start(), range.end())).collect())
             }
@@ -165,9 +172,9 @@ impl Pattern {
 
     pub(crate) fn is_match(&self, text: &str) -> bool {
         match &self.class {
-            Some(ranges) => text
-                .chars()
-                .any(|c| ranges.iter().any(|(first, last)| (*first..=*last).contains(&c))),
+            Some(ranges) => {
+                text.chars().any(|c| ranges.iter().any(|(first, last)| (*first..=*last).contains(&c)))
+            }
             None => self.regex.is_match(text),
         }
     }
@@ -220,10 +227,14 @@ pub(crate) struct Text {
     pub(crate) place: Place,
 }
 
+/// Paths by the name they have in a template.
+pub(crate) type Named = Box<[(Box<str>, Path)]>;
+
 /// A Handlebars template with blocks and the values it names.
 pub(crate) struct Rendered {
     pub(crate) registry: Arc<handlebars::Handlebars<'static>>,
-    pub(crate) roots: Box<[(Box<str>, Box<[(Box<str>, Path)]>)]>,
+    /// Each root with the members of it that are named (an empty name: the root itself).
+    pub(crate) roots: Box<[(Box<str>, Named)]>,
 }
 
 impl std::fmt::Debug for Rendered {

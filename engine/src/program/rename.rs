@@ -113,9 +113,9 @@ impl Renames {
             && messages.iter().all(|message| {
                 let calls = message.get("tool_calls").as_array().unwrap_or_default();
                 fits(self.call_id.as_ref(), message.get("tool_call_id"))
-                    && calls.iter().all(|call| {
-                        fits(self.call_id.as_ref(), call.get("id")) && self.name_fits(*call)
-                    })
+                    && calls
+                        .iter()
+                        .all(|call| fits(self.call_id.as_ref(), call.get("id")) && self.name_fits(*call))
             })
     }
 
@@ -135,12 +135,7 @@ fn fits(rule: Option<&Rule>, name: Value<'_>) -> bool {
 }
 
 /// Old name to new name, for every name that does not fit.
-fn misfits(
-    request: Value<'_>,
-    places: &[&[&str]],
-    rule: &Rule,
-    arena: &Arena,
-) -> HashMap<String, String> {
+fn misfits(request: Value<'_>, places: &[&[&str]], rule: &Rule, arena: &Arena) -> HashMap<String, String> {
     let mut fitting: BTreeSet<String> = BTreeSet::new();
     let mut wrong: Vec<String> = Vec::new();
     for place in places {
@@ -249,8 +244,7 @@ pub(crate) fn rewrite<'a, 'n>(
                 .members
                 .iter()
                 .map(|(name, member)| {
-                    let member =
-                        if name == step { rewrite(*member, rest, rename, arena) } else { *member };
+                    let member = if name == step { rewrite(*member, rest, rename, arena) } else { *member };
                     (*name, member)
                 })
                 .collect();
@@ -261,12 +255,7 @@ pub(crate) fn rewrite<'a, 'n>(
 }
 
 /// Puts the client's names back into an answer or a delta.
-pub(crate) fn undo<'a>(
-    value: Value<'a>,
-    place: &[&str],
-    names: &Undo,
-    arena: &'a Arena,
-) -> Value<'a> {
+pub(crate) fn undo<'a>(value: Value<'a>, place: &[&str], names: &Undo, arena: &'a Arena) -> Value<'a> {
     if names.is_empty() {
         return value;
     }

@@ -2,6 +2,9 @@
 
 use super::ir::{Cond, Const, Node, Path};
 
+/// An event's name and what it does.
+pub(crate) type Event = (Box<str>, Box<[Step]>);
+
 impl Stream {
     /// The steps of an event.
     pub(crate) fn steps(&self, event: &str) -> Option<&[Step]> {
@@ -25,7 +28,7 @@ pub(crate) struct Stream {
     pub(crate) id: Option<Node>,
     pub(crate) model: Option<Node>,
     /// By name; few enough to be searched in order.
-    pub(crate) events: Box<[(Box<str>, Box<[Step]>)]>,
+    pub(crate) events: Box<[Event]>,
     pub(crate) each: Box<[Step]>,
     pub(crate) at_end: Box<[Step]>,
     pub(crate) slots: usize,

@@ -4,8 +4,8 @@ use super::path::position;
 use super::scope::{Ran, Run, Stop};
 use crate::json::{ParseOptions, Value, compare, parse, sum, write_compact};
 use crate::program::ir::{
-    Capture, Carried, Clamp, Find, FromJson, Let, Lookup, Members, Merge, Node, Pick, PickAt, Piece, Place,
-    Switch, Text,
+    Capture, Carried, Clamp, Find, FromJson, Let, Lookup, Merge, Node, Pick, PickAt, Piece, Place, Switch,
+    Text,
 };
 use bumpalo::collections::Vec as BumpVec;
 use std::cmp::Ordering;
@@ -58,7 +58,7 @@ impl<'a> Run<'a> {
             Node::Count(node) => self.count(node),
             Node::Join(join) => self.join(join),
             Node::Merge(merge) => self.merge(merge),
-            Node::FromJson(from) => self.from_json(from),
+            Node::FromJson(from) => self.parsed(from),
             Node::ToJson(node) => self.json_text(node),
             Node::Sum(nodes) => self.sum(nodes),
             Node::Clamp(clamp) => self.clamp(clamp),
@@ -149,11 +149,8 @@ impl<'a> Run<'a> {
 
     fn switch(&mut self, switch: &'a Switch) -> Ran<Value<'a>> {
         let value = self.eval(&switch.value)?;
-        let word = if switch.by_type {
-            (!value.is_absent()).then(|| value.kind_name())
-        } else {
-            self.plain(value)
-        };
+        let word =
+            if switch.by_type { (!value.is_absent()).then(|| value.kind_name()) } else { self.plain(value) };
         if let Some(word) = word
             && let Some((_, node)) = switch.cases.iter().find(|(name, _)| **name == *word)
         {
@@ -241,7 +238,7 @@ impl<'a> Run<'a> {
             }
             self.put(&mut members, name, value)?;
         }
-            self.carry(&carried);
+        self.carry(&carried);
         Ok(if members.is_empty() { Value::Absent } else { self.arena.object_of(members) })
     }
 
@@ -259,7 +256,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn from_json(&mut self, from: &'a FromJson) -> Ran<Value<'a>> {
+    fn parsed(&mut self, from: &'a FromJson) -> Ran<Value<'a>> {
         let value = self.eval(&from.value)?;
         let text = value.text(self.arena).unwrap_or_default();
         if value.is_absent() || text.trim().is_empty() {
@@ -297,9 +294,8 @@ impl<'a> Run<'a> {
             };
             total = Some(match total {
                 None => literal.to_owned(),
-                Some(total) => sum(&total, literal).ok_or_else(|| {
-                    Stop::refused("a number is too large to be added", None)
-                })?,
+                Some(total) => sum(&total, literal)
+                    .ok_or_else(|| Stop::refused("a number is too large to be added", None))?,
             });
         }
         Ok(total.map_or(Value::Absent, |total| Value::Number(self.arena.alloc_str(&total))))
@@ -317,9 +313,7 @@ impl<'a> Run<'a> {
         let Value::Number(literal) = value else {
             return Ok(value);
         };
-        for (bound, wrong) in
-            [(&clamp.min, Ordering::Less), (&clamp.max, Ordering::Greater)]
-        {
+        for (bound, wrong) in [(&clamp.min, Ordering::Less), (&clamp.max, Ordering::Greater)] {
             let Some(limit) = self.number(bound)? else {
                 continue;
             };
@@ -342,11 +336,8 @@ impl<'a> Run<'a> {
             return Ok(Value::Absent);
         };
         self.burn(text.len())?;
-        let parts: Vec<Value<'a>> = if by.is_empty() {
-            vec![Value::Text(text)]
-        } else {
-            text.split(by).map(Value::Text).collect()
-        };
+        let parts: Vec<Value<'a>> =
+            if by.is_empty() { vec![Value::Text(text)] } else { text.split(by).map(Value::Text).collect() };
         Ok(self.arena.array(&parts))
     }
 

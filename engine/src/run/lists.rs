@@ -85,8 +85,7 @@ impl<'a> Run<'a> {
                 match members.iter_mut().find(|(known, ..)| known == name) {
                     None => members.push((name, member, Vec::new())),
                     Some((_, first, list)) => {
-                        let (Some(items), Some(more)) = (first.as_array(), member.as_array())
-                        else {
+                        let (Some(items), Some(more)) = (first.as_array(), member.as_array()) else {
                             continue;
                         };
                         if list.is_empty() {
@@ -99,9 +98,7 @@ impl<'a> Run<'a> {
         }
         let members: Vec<(&'a str, Value<'a>)> = members
             .into_iter()
-            .map(|(name, first, list)| {
-                (name, if list.is_empty() { first } else { self.arena.array(&list) })
-            })
+            .map(|(name, first, list)| (name, if list.is_empty() { first } else { self.arena.array(&list) }))
             .collect();
         Ok(self.arena.object(&members))
     }

@@ -7,6 +7,6 @@ mod render;
 pub(crate) mod scope;
 pub(crate) mod state;
 
+pub(crate) use eval::percent_encode;
 pub(crate) use render::TEMPLATE;
 pub(crate) use scope::{Inputs, Ran, Run, Stop};
-pub(crate) use eval::percent_encode;

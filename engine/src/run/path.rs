@@ -53,17 +53,16 @@ impl<'a> Run<'a> {
         let Some(items) = opened.as_array() else {
             return Value::Absent;
         };
-        position(place, items.len())
-            .and_then(|place| items.get(place))
-            .copied()
-            .unwrap_or(Value::Absent)
+        position(place, items.len()).and_then(|place| items.get(place)).copied().unwrap_or(Value::Absent)
     }
 
     #[inline]
     fn root(&mut self, root: &'a Root, current: Value<'a>) -> Value<'a> {
         match root {
             Root::Document => self.inputs.document,
-            Root::Field(field) => self.inputs.fields.get(usize::from(*field)).copied().unwrap_or(Value::Absent),
+            Root::Field(field) => {
+                self.inputs.fields.get(usize::from(*field)).copied().unwrap_or(Value::Absent)
+            }
             Root::Current => current,
             Root::Slot(slot) => self.slot(*slot),
             Root::Const(value) => value.value(),
@@ -81,11 +80,9 @@ impl<'a> Run<'a> {
                 .iter()
                 .find(|(header, _)| **header == **name)
                 .map_or(Value::Absent, |(_, value)| Value::Text(value)),
-            Root::Fact(fact) => self
-                .inputs
-                .facts
-                .get(usize::from(*fact))
-                .map_or(Value::Absent, |value| value.value()),
+            Root::Fact(fact) => {
+                self.inputs.facts.get(usize::from(*fact)).map_or(Value::Absent, |value| value.value())
+            }
             Root::State(slot) => {
                 let Some(slot) = self.state.get(usize::from(*slot)) else {
                     return Value::Absent;
@@ -117,12 +114,7 @@ impl<'a> Run<'a> {
         Ok(found)
     }
 
-    fn walk(
-        &mut self,
-        value: Value<'a>,
-        steps: &'a [Step],
-        found: &mut Items<'a>,
-    ) -> Ran<()> {
+    fn walk(&mut self, value: Value<'a>, steps: &'a [Step], found: &mut Items<'a>) -> Ran<()> {
         self.burn(1)?;
         let Some((step, rest)) = steps.split_first() else {
             if !value.is_missing() {
@@ -251,9 +243,7 @@ impl<'a> Run<'a> {
                 Ok(true)
             }
             Cond::Not(cond) => Ok(!self.test(cond, current)?),
-            Cond::Exists(path) if path.single => {
-                Ok(!self.read_single(path, current)?.is_absent())
-            }
+            Cond::Exists(path) if path.single => Ok(!self.read_single(path, current)?.is_absent()),
             Cond::Exists(path) => {
                 let start = self.root(&path.root, current);
                 self.any(start, &path.steps)
@@ -323,12 +313,7 @@ impl<'a> Run<'a> {
         self.arena.integer(i64::try_from(length).unwrap_or(i64::MAX))
     }
 
-    fn compare(
-        &mut self,
-        comparator: Comparator,
-        left: Value<'a>,
-        right: Value<'a>,
-    ) -> Ran<bool> {
+    fn compare(&mut self, comparator: Comparator, left: Value<'a>, right: Value<'a>) -> Ran<bool> {
         Ok(match comparator {
             Comparator::Equal => self.equal(left, right)?,
             Comparator::NotEqual => !self.equal(left, right)?,

@@ -35,9 +35,7 @@ impl Stop {
     pub(crate) fn into_refusal(self) -> Refusal {
         match self {
             Stop::Refused { message, param } => Refusal::invalid(message, param.unwrap_or_default()),
-            Stop::OutOfFuel => {
-                Refusal::invalid("the request is too complex to translate", "")
-            }
+            Stop::OutOfFuel => Refusal::invalid("the request is too complex to translate", ""),
         }
     }
 

@@ -93,15 +93,12 @@ impl Operation {
             }
             Some(node) => {
                 let mut run = Run::new(&arena, inputs, operation.slots, answer.body.len());
-                let value = run
-                    .eval(node)
-                    .map_err(|stop| Failure::malformed(&stop.message()))?;
+                let value = run.eval(node).map_err(|stop| Failure::malformed(&stop.message()))?;
                 (value.open(&arena), false)
             }
         };
-        let standard = ANSWER_NAMES
-            .iter()
-            .fold(standard, |value, place| undo(value, place, &exchange.undo, &arena));
+        let standard =
+            ANSWER_NAMES.iter().fold(standard, |value, place| undo(value, place, &exchange.undo, &arena));
         if standard.as_object().is_none() {
             return Err(Failure::malformed("nothing in it is an answer"));
         }
@@ -177,9 +174,7 @@ impl Operation {
             return Ok(None);
         };
         let mut run = Run::new(arena, inputs, self.errors.slots, bytes);
-        let hit = run
-            .test(when, Value::Absent)
-            .map_err(|stop| Failure::malformed(&stop.message()))?;
+        let hit = run.test(when, Value::Absent).map_err(|stop| Failure::malformed(&stop.message()))?;
         if !hit {
             return Ok(None);
         }
@@ -210,15 +205,13 @@ pub(crate) fn read_failure<'a>(
         .filter(|status| (400..=599).contains(status))
         .or(Some(http).filter(|status| *status >= 400));
     let mut failure = match (status, class) {
-        (Some(status), class) => {
-            Failure::new(status, class.unwrap_or_else(|| Class::of_status(status)), "")
-        }
+        (Some(status), class) => Failure::new(status, class.unwrap_or_else(|| Class::of_status(status)), ""),
         (None, Some(class)) => Failure::of_class(class, String::new()),
         (None, None) => Failure::new(502, Class::Server, ""),
     };
     failure.message = text(&errors.message).unwrap_or_default();
-    failure.kind = text(&errors.kind)
-        .unwrap_or_else(|| default_kind(failure.class, failure.status).to_owned());
+    failure.kind =
+        text(&errors.kind).unwrap_or_else(|| default_kind(failure.class, failure.status).to_owned());
     failure.code = text(&errors.code).or_else(|| default_code(failure.class).map(str::to_owned));
     failure.param = text(&errors.param);
     failure.request_id = text(&errors.request_id);

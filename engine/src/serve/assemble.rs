@@ -6,7 +6,7 @@
 use super::failure::Failure;
 use super::request::Exchange;
 use crate::json::{Arena, Value, write_line, write_text, write_value};
-use crate::program::rename::{Undo, undo};
+use crate::program::rename::Undo;
 
 /// Choices of one stream.
 const MAX_CHOICES: usize = 256;
@@ -287,12 +287,7 @@ impl Assembler {
     }
 
     /// The place of the call that an item belongs to; a new one where none fits.
-    fn call(
-        &mut self,
-        place: usize,
-        item: Value<'_>,
-        arena: &Arena,
-    ) -> Result<Option<usize>, TooMany> {
+    fn call(&mut self, place: usize, item: Value<'_>, arena: &Arena) -> Result<Option<usize>, TooMany> {
         let Some(choice) = self.choices.get_mut(place) else {
             return Ok(None);
         };
@@ -328,8 +323,7 @@ impl Assembler {
         arena: &Arena,
         out: &mut Vec<u8>,
     ) -> bool {
-        let Some(call) = self.choices.get_mut(place).and_then(|choice| choice.calls.get_mut(nth))
-        else {
+        let Some(call) = self.choices.get_mut(place).and_then(|choice| choice.calls.get_mut(nth)) else {
             return false;
         };
         let first = call.id.is_none();
@@ -351,8 +345,7 @@ impl Assembler {
             out.extend_from_slice(b",\"type\":");
             write_text(kind, out);
         }
-        let (wrapper, payload) =
-            if call.custom { ("custom", "input") } else { ("function", "arguments") };
+        let (wrapper, payload) = if call.custom { ("custom", "input") } else { ("function", "arguments") };
         let function = item.get(wrapper);
         let name = text_of(function.get("name"), arena).filter(|name| !name.is_empty() && !call.named);
         let arguments = arguments_of(function.get(payload), arena);
@@ -462,9 +455,7 @@ impl Assembler {
             self.open_choice(index, out);
             out.extend_from_slice(b"\"delta\":{\"tool_calls\":[{\"index\":");
             write_number(nth, out);
-            out.extend_from_slice(
-                b",\"function\":{\"arguments\":\"{}\"}}]},\"finish_reason\":null}]}\n\n",
-            );
+            out.extend_from_slice(b",\"function\":{\"arguments\":\"{}\"}}]},\"finish_reason\":null}]}\n\n");
         }
     }
 
@@ -556,9 +547,7 @@ fn text_of(value: Value<'_>, _arena: &Arena) -> Option<String> {
     let scratch = Arena::new();
     match value {
         Value::Str(text) | Value::Text(text) => Some(text.to_owned()),
-        Value::Escaped(raw) => {
-            Value::Escaped(scratch.alloc_str(raw)).text(&scratch).map(str::to_owned)
-        }
+        Value::Escaped(raw) => Value::Escaped(scratch.alloc_str(raw)).text(&scratch).map(str::to_owned),
         _ => None,
     }
 }

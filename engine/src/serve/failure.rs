@@ -60,7 +60,7 @@ impl Class {
     /// The class that a status stands for when the spec says nothing better.
     pub fn of_status(status: u16) -> Class {
         match status {
-            401 | 402 | 403 => Class::Auth,
+            401..=403 => Class::Auth,
             404 => Class::NotFound,
             408 | 504 => Class::Timeout,
             429 => Class::RateLimit,

@@ -5,7 +5,7 @@ use crate::options::Options;
 use crate::program::Operation;
 use crate::program::ir::{Const, Node};
 use crate::program::rename::Undo;
-use crate::program::stream::{Mode, Stream};
+use crate::program::stream::Stream;
 use crate::run::{Inputs, Run};
 use crate::secret::Secret;
 use crate::standard::{LeafSet, Normalised, Refusal, bridge, standard};
@@ -44,8 +44,7 @@ impl<'a> Call<'a> {
         arena: &'a Arena,
         limits: &Limits,
     ) -> Result<Call<'a>, Refusal> {
-        let text = std::str::from_utf8(body)
-            .map_err(|_| Refusal::invalid("the body is not UTF-8", ""))?;
+        let text = std::str::from_utf8(body).map_err(|_| Refusal::invalid("the body is not UTF-8", ""))?;
         let root = parse(text, arena, &ParseOptions::strict(limits.depth))
             .map_err(|error| Refusal::invalid(format!("the body is not valid JSON: {error}"), ""))?;
         if root.as_object().is_none() {
@@ -229,19 +228,11 @@ impl Operation {
     }
 
     /// The normalised request; skipped where the mapping sends on what the client wrote.
-    fn normalised<'a>(
-        &self,
-        ordinary: Value<'a>,
-        arena: &'a Arena,
-    ) -> Result<Normalised<'a>, Refusal> {
+    fn normalised<'a>(&self, ordinary: Value<'a>, arena: &'a Arena) -> Result<Normalised<'a>, Refusal> {
         let all = self.standard.request().leaves();
         let sends_all = self.reads.leaves.union(self.unsupported.ignore) == all;
         if sends_all && !self.documents && self.extras.is_empty() && self.request_fields.is_empty() {
-            return Ok(Normalised {
-                root: ordinary,
-                present: LeafSet::default(),
-                unknown: Vec::new(),
-            });
+            return Ok(Normalised { root: ordinary, present: LeafSet::default(), unknown: Vec::new() });
         }
         self.standard.normalise(ordinary, arena)
     }
@@ -263,8 +254,7 @@ impl Operation {
             if run.test(&reject.cond, Value::Absent).map_err(|stop| stop.into_refusal())? {
                 let message = run.eval(&reject.message).map_err(|stop| stop.into_refusal())?;
                 let message = message.text(run.arena).unwrap_or("not supported");
-                let mut refusal =
-                    Refusal::invalid(message, reject.param.as_deref().unwrap_or_default());
+                let mut refusal = Refusal::invalid(message, reject.param.as_deref().unwrap_or_default());
                 refusal.code.clone_from(&reject.code);
                 return Err(refusal);
             }
@@ -426,11 +416,6 @@ impl Operation {
         }
         json.push(b'}');
         String::from_utf8(json).unwrap_or_default()
-    }
-
-    /// Whether a stream's bytes can be handed on as they are.
-    pub(crate) fn passes(&self) -> bool {
-        self.stream.as_ref().is_some_and(|stream| stream.mode == Mode::Pass)
     }
 }
 

@@ -113,10 +113,8 @@ impl Operation {
         let state = declared.map_or_else(Vec::new, |stream| {
             stream.state.iter().map(|start| Slot::of(start, &arena)).collect()
         });
-        let headers = head
-            .headers
-            .iter()
-            .filter(|(name, _)| operation.header_names.iter().any(|read| read == name));
+        let headers =
+            head.headers.iter().filter(|(name, _)| operation.header_names.iter().any(|read| read == name));
         let core = Core {
             mode,
             state,
@@ -223,13 +221,7 @@ impl Core {
         self.progress = Progress::Failed;
     }
 
-    fn frame(
-        &mut self,
-        operation: &Operation,
-        exchange: &Exchange,
-        frame: &Frame<'_>,
-        out: &mut Vec<u8>,
-    ) {
+    fn frame(&mut self, operation: &Operation, exchange: &Exchange, frame: &Frame<'_>, out: &mut Vec<u8>) {
         if self.mode == Mode::Pass {
             self.pass(operation, exchange, frame, out);
             return;
@@ -252,13 +244,7 @@ impl Core {
         self.arena = arena;
     }
 
-    fn pass(
-        &mut self,
-        operation: &Operation,
-        exchange: &Exchange,
-        frame: &Frame<'_>,
-        out: &mut Vec<u8>,
-    ) {
+    fn pass(&mut self, operation: &Operation, exchange: &Exchange, frame: &Frame<'_>, out: &mut Vec<u8>) {
         let done = operation.stream.as_ref().and_then(|stream| stream.done.as_deref());
         let seen = self.observer.see(frame, done, exchange.usage_wanted, &self.arena);
         if seen != Seen::Drop {
@@ -269,11 +255,10 @@ impl Core {
             Seen::Done => self.progress = Progress::Ended,
             Seen::Error => {
                 let arena = Arena::new();
-                let document = parse(frame.data, &arena, &ParseOptions::lenient(DEFAULT_DEPTH))
-                    .unwrap_or(Value::Absent);
+                let document =
+                    parse(frame.data, &arena, &ParseOptions::lenient(DEFAULT_DEPTH)).unwrap_or(Value::Absent);
                 let inputs = self.inputs(operation, exchange, document, frame.event);
-                let failure =
-                    read_failure(&operation.errors, &arena, inputs, frame.data.len());
+                let failure = read_failure(&operation.errors, &arena, inputs, frame.data.len());
                 self.failure = Some(failure);
                 self.progress = Progress::Failed;
             }
@@ -294,7 +279,10 @@ impl Core {
         inputs
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one message; a struct would only rename them")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one message; a struct would only rename them"
+    )]
     fn message(
         &mut self,
         operation: &Operation,
@@ -544,13 +532,7 @@ impl Core {
     }
 
     /// The stream is complete: the last steps, the last chunks.
-    fn complete(
-        &mut self,
-        operation: &Operation,
-        exchange: &Exchange,
-        stream: &Stream,
-        out: &mut Vec<u8>,
-    ) {
+    fn complete(&mut self, operation: &Operation, exchange: &Exchange, stream: &Stream, out: &mut Vec<u8>) {
         if !stream.at_end.is_empty() {
             let arena = Arena::new();
             let state = std::mem::take(&mut self.state);

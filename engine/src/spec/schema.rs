@@ -8,9 +8,9 @@ mod check;
 use std::sync::OnceLock;
 
 use jsonschema::Validator;
-use schemars::{JsonSchema, Schema};
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use super::model::SpecFile;

@@ -199,10 +199,7 @@ mod tests {
                 json!({ "prompt": ["a", "b"] }),
                 json!("prompt must be a single text: the model is served through chat"),
             ),
-            (
-                json!({ "prompt": [[1, 2]] }),
-                json!("prompt must be text: the model is served through chat"),
-            ),
+            (json!({ "prompt": [[1, 2]] }), json!("prompt must be text: the model is served through chat")),
             (json!({ "prompt": null }), json!("prompt is required")),
         ] {
             check(chat_request, &input, &expected);

@@ -95,19 +95,13 @@ fn functions_as_tools<'a>(value: Value<'a>, arena: &'a Arena) -> Walked<Value<'a
 fn call_as_choice<'a>(value: Value<'a>, arena: &'a Arena) -> Walked<Value<'a>> {
     match kind(value) {
         Some(Kind::Text) => Ok(arena.object(&[("type", value)])),
-        Some(Kind::Object) => {
-            Ok(arena.object(&[("type", Value::Str("function")), ("function", value)]))
-        }
+        Some(Kind::Object) => Ok(arena.object(&[("type", Value::Str("function")), ("function", value)])),
         _ => Err(must_be(Path::Member(&Path::Root, "function_call"), "text or an object")),
     }
 }
 
 /// An assistant's `function_call` becomes a tool call, and the answer of a function that of a tool.
-pub(super) fn message<'a>(
-    walk: &mut Walk<'a>,
-    message: Value<'a>,
-    path: Path<'_>,
-) -> Walked<Prepared<'a>> {
+pub(super) fn message<'a>(walk: &mut Walk<'a>, message: Value<'a>, path: Path<'_>) -> Walked<Prepared<'a>> {
     let Some(members) = message.as_object() else {
         return Ok(Prepared::Same);
     };
@@ -142,8 +136,7 @@ fn call_as_tool_call<'a>(
     let name = name.ok_or_else(|| required(Path::Member(&path, "name")))?;
     let id = new_call_id(walk, name);
     walk.calls.insert(name, id);
-    let item =
-        walk.arena.object(&[("id", id), ("type", Value::Str("function")), ("function", call)]);
+    let item = walk.arena.object(&[("id", id), ("type", Value::Str("function")), ("function", call)]);
     let mut calls = Vec::new();
     let mut built = Vec::with_capacity(members.len());
     for &(name, value) in members {

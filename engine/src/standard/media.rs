@@ -8,11 +8,7 @@ use crate::json::{Arena, Value};
 const DEFAULT_MEDIA_TYPE: &str = "text/plain";
 
 /// `{url: "data:image/png;base64,AAAA", ..}` becomes `{media_type, data, ..}`.
-pub(super) fn image<'a>(
-    value: Value<'a>,
-    path: Path<'_>,
-    arena: &'a Arena,
-) -> Walked<Prepared<'a>> {
+pub(super) fn image<'a>(value: Value<'a>, path: Path<'_>, arena: &'a Arena) -> Walked<Prepared<'a>> {
     let Some(members) = value.as_object() else {
         return Ok(Prepared::Same);
     };
@@ -61,8 +57,7 @@ fn split_member<'a>(
         return Err(must_be(Path::Member(&path, name), "base64 if it is a data: URL"));
     };
     // A slice of a text without escapes needs none either.
-    let piece =
-        |text| if matches!(url, Value::Str(_)) { Value::Str(text) } else { Value::Text(text) };
+    let piece = |text| if matches!(url, Value::Str(_)) { Value::Str(text) } else { Value::Text(text) };
     let media_type = if media_type.bytes().any(|letter| letter.is_ascii_uppercase()) {
         Value::Text(arena.alloc_str(&media_type.to_ascii_lowercase()))
     } else {

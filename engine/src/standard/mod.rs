@@ -124,19 +124,12 @@ impl Standard {
     ///
     /// # Errors
     /// A 400 that names the place, if a member has the wrong JSON type or a required one is missing.
-    pub fn normalise<'a>(
-        &self,
-        request: Value<'a>,
-        arena: &'a Arena,
-    ) -> Result<Normalised<'a>, Refusal> {
+    pub fn normalise<'a>(&self, request: Value<'a>, arena: &'a Arena) -> Result<Normalised<'a>, Refusal> {
         normalise::normalise(&self.request, request, arena)
     }
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "the schemas are part of the program; a test loads them all"
-)]
+#[expect(clippy::expect_used, reason = "the schemas are part of the program; a test loads them all")]
 fn compile(schema: &str, action: fn(&str) -> Action) -> (Shape, Vec<String>) {
     shape::compile(schema, action).expect("an embedded schema is well-formed")
 }

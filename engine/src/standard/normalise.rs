@@ -96,11 +96,7 @@ pub(super) fn normalise<'a>(
         call_count: 0,
     };
     let changed = walk.visit(shape, request, Path::Root).map_err(|refused| *refused.0)?;
-    Ok(Normalised {
-        root: changed.unwrap_or(request),
-        present: walk.present,
-        unknown: walk.unknown,
-    })
+    Ok(Normalised { root: changed.unwrap_or(request), present: walk.present, unknown: walk.unknown })
 }
 
 /// One pass over one request.
@@ -121,12 +117,7 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Walks over a value; yields its normalised form if that differs.
-    fn visit(
-        &mut self,
-        shape: &Shape,
-        value: Value<'a>,
-        path: Path<'_>,
-    ) -> Walked<Option<Value<'a>>> {
+    fn visit(&mut self, shape: &Shape, value: Value<'a>, path: Path<'_>) -> Walked<Option<Value<'a>>> {
         if shape.action == Action::Keep {
             self.kept(shape, value, path)
         } else {
@@ -135,12 +126,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A node with one spelling.
-    fn kept(
-        &mut self,
-        shape: &Shape,
-        value: Value<'a>,
-        path: Path<'_>,
-    ) -> Walked<Option<Value<'a>>> {
+    fn kept(&mut self, shape: &Shape, value: Value<'a>, path: Path<'_>) -> Walked<Option<Value<'a>>> {
         match value {
             Value::Absent | Value::Null => return Ok(None),
             Value::Str(_) | Value::Escaped(_) | Value::Text(_) if shape.allows(Kind::Text) => {}
@@ -165,12 +151,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A node with alternative spellings.
-    fn respelled(
-        &mut self,
-        shape: &Shape,
-        value: Value<'a>,
-        path: Path<'_>,
-    ) -> Walked<Option<Value<'a>>> {
+    fn respelled(&mut self, shape: &Shape, value: Value<'a>, path: Path<'_>) -> Walked<Option<Value<'a>>> {
         let closed = matches!(value, Value::Json(_));
         let value = value.open(self.arena);
         match self.prepare(shape, value, path)? {
@@ -253,12 +234,7 @@ impl<'a> Walk<'a> {
         Ok(rebuilt)
     }
 
-    fn list(
-        &mut self,
-        shape: &Shape,
-        items: &'a [Value<'a>],
-        path: Path<'_>,
-    ) -> Walked<Option<Value<'a>>> {
+    fn list(&mut self, shape: &Shape, items: &'a [Value<'a>], path: Path<'_>) -> Walked<Option<Value<'a>>> {
         if items.is_empty() && shape.not_empty() {
             return Err(refused(path, "must not be empty"));
         }
@@ -301,13 +277,8 @@ impl<'a> Walk<'a> {
         };
         let known = shape.find(tag).filter(|member| member.name != "type");
         if let Some(payload) = known {
-            let present =
-                members.iter().any(|(name, value)| *name == payload.name && !value.is_missing());
-            return if present {
-                Ok(())
-            } else {
-                Err(required(Path::Member(&path, &payload.name)))
-            };
+            let present = members.iter().any(|(name, value)| *name == payload.name && !value.is_missing());
+            return if present { Ok(()) } else { Err(required(Path::Member(&path, &payload.name))) };
         }
         if words.leaves().is_empty() && !words.words().iter().any(|word| word == tag) {
             self.note_unknown(Path::Member(&path, "type"), Value::Str("unknown"));

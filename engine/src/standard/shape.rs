@@ -237,10 +237,7 @@ impl Shape {
 /// Compiles a schema, and the names of its leaves (`tools[].function.strict`) in its order.
 ///
 /// `action` says what to do at a path when normalising.
-pub(super) fn compile(
-    schema: &str,
-    action: fn(&str) -> Action,
-) -> Result<(Shape, Vec<String>), String> {
+pub(super) fn compile(schema: &str, action: fn(&str) -> Action) -> Result<(Shape, Vec<String>), String> {
     let schema: Json = serde_json::from_str(schema).map_err(|error| error.to_string())?;
     let mut compiler = Compiler { leaves: Vec::new(), path: String::new(), action };
     let shape = compiler.shape(&schema, Leafing::Own);

@@ -35,8 +35,7 @@ fn outcome(operation: &str, request: &str) -> Json {
         }
         Ok(normalised) => {
             let names = standard(operation).unwrap();
-            let present: Vec<_> =
-                normalised.present.iter().map(|leaf| names.leaf_name(leaf)).collect();
+            let present: Vec<_> = normalised.present.iter().map(|leaf| names.leaf_name(leaf)).collect();
             let root: Json = serde_json::from_str(&written(normalised.root)).unwrap();
             schema::assert_fits(operation, &root);
             json!({ "root": root, "present": present, "unknown": normalised.unknown })
@@ -100,17 +99,8 @@ fn broken_requests() {
     check_refused("chat", &json!({ "messages": null }), "messages is required", "messages");
     check_refused("chat", &json!({ "messages": [] }), "messages must not be empty", "messages");
     check_refused("chat", &json!({ "messages": "Hi" }), "messages must be a list", "messages");
-    check_refused(
-        "chat",
-        &json!({ "messages": ["Hi"] }),
-        "messages[0] must be an object",
-        "messages[0]",
-    );
-    check(
-        "chat",
-        &json!([]),
-        &json!({ "refused": "the request must be an object", "param": null }),
-    );
+    check_refused("chat", &json!({ "messages": ["Hi"] }), "messages[0] must be an object", "messages[0]");
+    check("chat", &json!([]), &json!({ "refused": "the request must be an object", "param": null }));
     for (name, value, message) in [
         ("n", json!("1"), "n must be an integer"),
         ("n", json!(1.5), "n must be an integer"),
@@ -127,16 +117,8 @@ fn broken_requests() {
         ("functions", json!({}), "functions must be a list"),
         ("function_call", json!(1), "function_call must be text or an object"),
         ("tools", json!([{}]), "tools[0].type is required"),
-        (
-            "tools",
-            json!([{ "type": "function", "function": {} }]),
-            "tools[0].function.name is required",
-        ),
-        (
-            "response_format",
-            json!({ "type": "json_schema" }),
-            "response_format.json_schema is required",
-        ),
+        ("tools", json!([{ "type": "function", "function": {} }]), "tools[0].function.name is required"),
+        ("response_format", json!({ "type": "json_schema" }), "response_format.json_schema is required"),
     ] {
         let request = json!({ "messages": [{ "role": "user", "content": "Hi" }], name: value });
         check_refused("chat", &request, message, message.split_once(' ').unwrap().0);
@@ -148,11 +130,7 @@ fn stop_and_limits() {
     check_beside(&json!({ "stop": "\n" }), &json!({ "stop": ["\n"] }), &["stop"]);
     check_beside(&json!({ "stop": ["a", "b"] }), &json!({ "stop": ["a", "b"] }), &["stop"]);
     check_beside(&json!({ "stop": null }), &json!({ "stop": null }), &[]);
-    check_beside(
-        &json!({ "max_completion_tokens": 5 }),
-        &json!({ "max_tokens": 5 }),
-        &["max_tokens"],
-    );
+    check_beside(&json!({ "max_completion_tokens": 5 }), &json!({ "max_tokens": 5 }), &["max_tokens"]);
     check_beside(
         &json!({ "max_tokens": 7, "max_completion_tokens": 5 }),
         &json!({ "max_tokens": 5 }),
@@ -172,16 +150,8 @@ fn tools_and_choices() {
     let leaves = ["tools[].function.name", "tools[].function.parameters"];
     check_beside(&json!({ "tools": [tool] }), &json!({ "tools": [tool] }), &leaves);
     check_beside(&json!({ "functions": [function] }), &json!({ "tools": [tool] }), &leaves);
-    check_beside(
-        &json!({ "tools": null, "functions": [function] }),
-        &json!({ "tools": [tool] }),
-        &leaves,
-    );
-    check_beside(
-        &json!({ "tools": [tool], "functions": [{}] }),
-        &json!({ "tools": [tool] }),
-        &leaves,
-    );
+    check_beside(&json!({ "tools": null, "functions": [function] }), &json!({ "tools": [tool] }), &leaves);
+    check_beside(&json!({ "tools": [tool], "functions": [{}] }), &json!({ "tools": [tool] }), &leaves);
     check_beside(
         &json!({ "tools": [{ "type": null, "function": function }] }),
         &json!({ "tools": [tool] }),
@@ -189,11 +159,7 @@ fn tools_and_choices() {
     );
     let named = json!({ "type": "function", "function": { "name": "f" } });
     let name = ["tool_choice.function.name"];
-    check_beside(
-        &json!({ "tool_choice": "auto" }),
-        &json!({ "tool_choice": { "type": "auto" } }),
-        &[],
-    );
+    check_beside(&json!({ "tool_choice": "auto" }), &json!({ "tool_choice": { "type": "auto" } }), &[]);
     check_beside(
         &json!({ "tool_choice": "none" }),
         &json!({ "tool_choice": { "type": "none" } }),
@@ -210,18 +176,13 @@ fn tools_and_choices() {
         &json!({ "tool_choice": { "type": "none" } }),
         &["tool_choice.type"],
     );
-    check_beside(
-        &json!({ "function_call": { "name": "f" } }),
-        &json!({ "tool_choice": named }),
-        &name,
-    );
+    check_beside(&json!({ "function_call": { "name": "f" } }), &json!({ "tool_choice": named }), &name);
     check_beside(
         &json!({ "tool_choice": named, "function_call": "none" }),
         &json!({ "tool_choice": named }),
         &name,
     );
-    let allowed =
-        json!({ "type": "allowed_tools", "allowed_tools": { "mode": "auto", "tools": [named] } });
+    let allowed = json!({ "type": "allowed_tools", "allowed_tools": { "mode": "auto", "tools": [named] } });
     check_beside(
         &json!({ "tool_choice": allowed }),
         &json!({ "tool_choice": allowed }),
@@ -320,11 +281,7 @@ fn lists_of_other_operations() {
             &format!("{name}[0][0]"),
         );
     }
-    check(
-        "completions",
-        &json!({ "stop": "x" }),
-        &json!({ "root": { "stop": ["x"] }, "present": ["stop"] }),
-    );
+    check("completions", &json!({ "stop": "x" }), &json!({ "root": { "stop": ["x"] }, "present": ["stop"] }));
     check_refused("embeddings", &json!({}), "input is required", "input");
 }
 
@@ -333,8 +290,7 @@ fn untouched_subtrees_keep_their_bytes() {
     let message = r#"{"role":"user",  "content":[ {"type":"text","text":"\u0041"} ]}"#;
     let request = format!(r#"{{ "messages" : [{message}], "seed": 1.0e0, "x":[ 1 ] }}"#);
     normalise("chat", &request, |result| assert_eq!(written(result.unwrap().root), request));
-    let request =
-        format!(r#"{{"messages": [{message}, {{"role":"user","content":"Hi"}}], "x":[ 1 ]}}"#);
+    let request = format!(r#"{{"messages": [{message}, {{"role":"user","content":"Hi"}}], "x":[ 1 ]}}"#);
     let expected = format!(
         r#"{{"messages":[{message},{{"role":"user","content":[{{"type":"text","text":"Hi"}}]}}],"x":[ 1 ]}}"#
     );
@@ -358,7 +314,9 @@ fn lazy_members_are_opened_where_needed() {
 fn hostile_requests() {
     let messages: Vec<_> = (0..10_000)
         .map(|n| match n % 3 {
-            0 => json!({ "role": "assistant", "function_call": { "name": format!("f{n}"), "arguments": "" } }),
+            0 => {
+                json!({ "role": "assistant", "function_call": { "name": format!("f{n}"), "arguments": "" } })
+            }
             1 => json!({ "role": "function", "name": format!("f{}", n - 1), "content": "x" }),
             _ => json!({ "role": "developer", "content": "x", format!("u{n}"): 1 }),
         })
@@ -368,14 +326,12 @@ fn hostile_requests() {
     assert_eq!(outcome_of_many["unknown"].as_array().unwrap().len(), 32);
 
     let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
-    let request = format!(
-        r#"{{"messages":[{{"role":"user","content":[]}}],"metadata":{{"a":{deep}}},"x":{deep}}}"#
-    );
+    let request =
+        format!(r#"{{"messages":[{{"role":"user","content":[]}}],"metadata":{{"a":{deep}}},"x":{deep}}}"#);
     assert_eq!(outcome("chat", &request)["unknown"], json!(["x"]));
 
     let many: Vec<_> = (0..100_000).map(|n| format!(r#""m{n}":1,"#)).collect();
     let many = many.concat();
-    let request =
-        format!(r#"{{{many}"functions":[],"messages":[{{"role":"user","content":[]}}]}}"#);
+    let request = format!(r#"{{{many}"functions":[],"messages":[{{"role":"user","content":[]}}]}}"#);
     normalise("chat", &request, |result| assert_eq!(result.unwrap().unknown.len(), 32));
 }

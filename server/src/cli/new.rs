@@ -5,12 +5,13 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use interlingua_engine::{Library, Source};
+use interlingua_engine::{Library, Program, Source, Spec};
 
-use super::{Exit, error, line, shown};
+use super::{Exit, error, line, shown, translate};
 use crate::config::{Config, suggest};
 use crate::gateway::Gateway;
 use crate::library;
+use crate::upstream::base_path;
 
 /// Where own specs are written.
 const FOLDER: &str = "providers";
@@ -38,7 +39,7 @@ pub(super) fn run(config: &Config, name: &str, parent: &str, out: &mut dyn Write
     let case = Path::new(FOLDER).join("cases").join(name).join("chat/hello");
     let secret =
         parent.variables().iter().find(|variable| variable.secret).map(|variable| variable.name.as_str());
-    let text = spec_text(name, parent.name(), secret);
+    let text = spec_text(name, parent, secret);
     check(&spec, &text)?;
     create(&spec, &text)?;
     create(&case.join("case.yaml"), "title: a first greeting\nmodel: my-model\n")?;
@@ -52,10 +53,14 @@ pub(super) fn run(config: &Config, name: &str, parent: &str, out: &mut dyn Write
     Ok(Exit::Fine)
 }
 
-fn spec_text(name: &str, parent: &str, secret: Option<&str>) -> String {
+fn spec_text(name: &str, parent: &Spec, secret: Option<&str>) -> String {
+    // The paths of the operations are the parent's, so they stand behind what its address ends with.
+    let program = parent.compile(&translate::settings(parent)).ok();
+    let base = program.as_ref().and_then(Program::base_url).map_or("", base_path);
     let mut text = format!(
         "interlingua: 1\nprovider: {name}\ntitle: {name}\nstatus: experimental\nextends: {parent}\n\n\
-         upstream:\n  url: https://api.{name}.example    # the provider's address\n"
+         upstream:\n  url: https://api.{name}.example{base}    # the provider's address\n",
+        parent = parent.name()
     );
     if let Some(secret) = secret {
         let env = name.to_ascii_uppercase().replace('-', "_");

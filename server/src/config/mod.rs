@@ -131,18 +131,18 @@ mod tests {
         assert!(config.file.providers.is_some_and(|providers| providers.contains_key("a")));
     }
 
-    /// `UPDATE_SCHEMAS=1 cargo test` writes it anew.
+    /// `UPDATE=1 cargo test` writes it anew.
     #[test]
     fn published_schema_is_fresh() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schema/config.schema.json");
         let fresh = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
-        if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+        if std::env::var_os("UPDATE").is_some_and(|value| !value.is_empty() && value != "0") {
             std::fs::write(&path, &fresh).unwrap();
         }
         assert_eq!(
             std::fs::read_to_string(&path).unwrap_or_default(),
             fresh,
-            "UPDATE_SCHEMAS=1 writes it anew"
+            "UPDATE=1 writes it anew"
         );
     }
 }

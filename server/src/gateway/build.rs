@@ -30,6 +30,8 @@ pub(crate) struct Site<'s> {
     pub(crate) config: &'s Config,
     pub(crate) env: &'s Environment,
     pub(crate) tls: &'s TlsOnce,
+    /// Where the simulator plays the provider.
+    pub(crate) played: Option<SocketAddr>,
 }
 
 impl Site<'_> {
@@ -39,6 +41,39 @@ impl Site<'_> {
 }
 
 type Providers = IndexMap<String, Arc<Provider>>;
+
+/// The config's providers. Whoever names a broken one is not told again: its own mistakes say it.
+#[derive(Default)]
+struct Declared {
+    sound: Providers,
+    broken: Vec<String>,
+}
+
+impl Declared {
+    /// Keeps what `build` yields under `name`, or that it found mistakes there.
+    fn add(
+        &mut self,
+        name: &str,
+        mistakes: &mut Mistakes,
+        build: impl FnOnce(&mut Mistakes) -> Option<Arc<Provider>>,
+    ) {
+        let before = mistakes.count();
+        match build(mistakes) {
+            Some(provider) => drop(self.sound.insert(name.to_owned(), provider)),
+            None if mistakes.count() > before => self.broken.push(name.to_owned()),
+            None => {}
+        }
+    }
+
+    fn named<T>(&self, name: &str, at: &At<T>, mistakes: &mut Mistakes) -> Option<Arc<Provider>> {
+        let found = self.sound.get(name);
+        if found.is_none() && !self.broken.iter().any(|broken| broken == name) {
+            let known: Vec<&str> = self.sound.keys().chain(&self.broken).map(String::as_str).collect();
+            mistakes.add_with_help(at, format!("there is no provider `{name}`"), suggest(name, known));
+        }
+        found.cloned()
+    }
+}
 
 impl Gateway {
     /// Loads the specs that the config asks for.
@@ -70,13 +105,13 @@ impl Gateway {
     ) -> Result<Gateway, ConfigErrors> {
         let mut mistakes = Mistakes::of(&config.path);
         let tls = TlsOnce::default();
-        let site = Site { config, env, tls: &tls };
+        let site = Site { config, env, tls: &tls, played: None };
         let file = &config.file;
         let providers = providers(library, &site, &mut mistakes);
         let demo = simulated(library, demo, &site, &mut mistakes);
-        let default_provider =
-            file.default_provider.as_ref().and_then(|name| named(&providers, name, name, &mut mistakes));
-        let aliases = aliases(&file.models, &providers, default_provider.as_ref(), &mut mistakes);
+        let default =
+            file.default_provider.as_ref().map(|name| providers.named(name, name, &mut mistakes));
+        let aliases = aliases(&file.models, &providers, default.as_ref(), &mut mistakes);
         let paths = paths(config, &mut mistakes);
         let recorder = Recorder::open(&file.log, &config.dir).unwrap_or_else(|message| {
             mistakes.add_general(message);
@@ -86,10 +121,10 @@ impl Gateway {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Ok(Gateway {
             listen: file.listen.as_ref().map_or(LISTEN, |listen| listen.as_str()).to_owned(),
-            providers,
+            providers: providers.sound,
             demo,
             aliases,
-            default_provider,
+            default_provider: default.flatten(),
             paths,
             limits: file.limits.clone(),
             timeouts: file.timeouts.clone(),
@@ -104,18 +139,21 @@ impl Gateway {
     }
 }
 
-fn providers(library: &Library, site: &Site<'_>, mistakes: &mut Mistakes) -> Providers {
-    let Some(sections) = &site.config.file.providers else {
-        let found = library.specs().filter_map(|spec| provider::from_environment_alone(spec, site, mistakes));
-        return found.map(|provider| (provider.name.clone(), provider)).collect();
-    };
-    let mut providers = Providers::new();
-    for (name, section) in sections {
-        if let Some(provider) = provider_of(name, section, library, site, mistakes) {
-            providers.insert(name.clone(), provider);
+fn providers(library: &Library, site: &Site<'_>, mistakes: &mut Mistakes) -> Declared {
+    let mut declared = Declared::default();
+    if let Some(sections) = &site.config.file.providers {
+        for (name, section) in sections {
+            declared
+                .add(name, mistakes, |mistakes| provider_of(name, section, library, site, mistakes));
+        }
+    } else {
+        for spec in library.specs() {
+            declared.add(spec.name(), mistakes, |mistakes| {
+                provider::from_environment_alone(spec, site, mistakes)
+            });
         }
     }
-    providers
+    declared
 }
 
 fn provider_of(
@@ -158,19 +196,10 @@ fn simulated(
     providers
 }
 
-fn named<T>(providers: &Providers, name: &str, at: &At<T>, mistakes: &mut Mistakes) -> Option<Arc<Provider>> {
-    let found = providers.get(name);
-    if found.is_none() {
-        let known: Vec<&str> = providers.keys().map(String::as_str).collect();
-        mistakes.add_with_help(at, format!("there is no provider `{name}`"), suggest(name, known));
-    }
-    found.cloned()
-}
-
 fn aliases(
     sections: &IndexMap<String, At<AliasSection>>,
-    providers: &Providers,
-    default: Option<&Arc<Provider>>,
+    providers: &Declared,
+    default: Option<&Option<Arc<Provider>>>,
     mistakes: &mut Mistakes,
 ) -> IndexMap<String, Alias> {
     let mut aliases = IndexMap::new();
@@ -195,14 +224,15 @@ fn aliases(
 fn target_of(
     target: &At<TargetSection>,
     alias: &AliasSection,
-    providers: &Providers,
-    default: Option<&Arc<Provider>>,
+    providers: &Declared,
+    default: Option<&Option<Arc<Provider>>>,
     mistakes: &mut Mistakes,
 ) -> Option<AliasTarget> {
     let (provider, model) = if let Some((name, model)) = target.model.split_once('/') {
-        (named(providers, name, &target.model, mistakes)?, model)
+        (providers.named(name, &target.model, mistakes)?, model)
     } else if let Some(provider) = default {
-        (Arc::clone(provider), target.model.as_str())
+        // None: the mistake is the default provider's.
+        (provider.as_ref().map(Arc::clone)?, target.model.as_str())
     } else {
         mistakes.add(&target.model, "write `provider/model`, or set `default_provider`");
         return None;

@@ -14,7 +14,7 @@ use crate::config::{
     suggest, text,
 };
 use crate::gateway::build::Site;
-use crate::upstream::{Address, Upstream};
+use crate::upstream::{Address, Upstream, base_path};
 
 /// Somebody who serves models.
 pub(crate) struct Provider {
@@ -163,8 +163,7 @@ pub(crate) fn simulated(
     site: &Site<'_>,
     mistakes: &mut Mistakes,
 ) -> Option<Arc<Provider>> {
-    let base_url = Some(At { value: format!("http://{addr}").into(), line: 0, column: 0 });
-    let mut section = ProviderSection { base_url, ..ProviderSection::default() };
+    let mut section = ProviderSection::default();
     for variable in spec.variables().iter().filter(|variable| variable.required && variable.default.is_none())
     {
         let value = variable.allowed.first().cloned().unwrap_or_else(|| "demo".into());
@@ -172,7 +171,7 @@ pub(crate) fn simulated(
     }
     // The environment holds real keys and addresses: they stay out of the demonstration.
     let nothing = |_: &str| None;
-    let site = Site { env: &nothing, ..*site };
+    let site = Site { env: &nothing, played: Some(addr), ..*site };
     build(&format!("demo/{}", spec.name()), &At { value: section, line: 0, column: 0 }, spec, &site, mistakes)
 }
 
@@ -275,15 +274,18 @@ fn address(
     site: &Site<'_>,
     mistakes: &mut Mistakes,
 ) -> Option<Address> {
-    let written = match &section.base_url {
-        Some(value) => match text(value, site.dir(), site.env) {
+    let own = program.base_url();
+    let written = match (&section.base_url, site.played) {
+        // The paths are the provider's own: the demonstration shows what the real one would get.
+        (_, Some(addr)) => Some((None, format!("http://{addr}{}", own.map_or("", base_path)))),
+        (Some(value), None) => match text(value, site.dir(), site.env) {
             Ok(text) => Some((Some(value), text)),
             Err(message) => {
                 mistakes.add(value, message);
                 return None;
             }
         },
-        None => program.base_url().map(|url| (None, url.to_owned())),
+        (None, None) => own.map(|url| (None, url.to_owned())),
     };
     let Some((at, url)) = written else {
         mistakes.add(

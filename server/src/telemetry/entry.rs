@@ -99,16 +99,24 @@ impl Entry {
         }
     }
 
-    /// Who will serve it, under which name, and what gets lost.
-    pub(crate) fn planned(&mut self, provider: &Arc<Provider>, model: &str, dropped: &[String], body: &[u8]) {
+    /// Who is to serve it, under which name; known of requests that are refused for what they ask, too.
+    pub(crate) fn planned(&mut self, provider: &Arc<Provider>, model: &str) {
         if let Some(open) = &mut self.0 {
             open.provider = Some(Arc::clone(provider));
             open.target_model = Some(model.to_owned());
+        }
+    }
+
+    /// What gets lost, and the body for the provider.
+    pub(crate) fn translated(&mut self, dropped: &[String], body: &[u8]) {
+        if let Some(open) = &mut self.0 {
             open.dropped = dropped.to_vec();
             if open.gateway.recorder.payloads() {
                 // Masked before it is cut: half a secret would not be found.
                 open.request = body.to_vec();
-                mask(&mut open.request, 0, &provider.secrets);
+                if let Some(provider) = &open.provider {
+                    mask(&mut open.request, 0, &provider.secrets);
+                }
                 open.request.truncate(PAYLOAD_BYTES);
             }
         }

@@ -74,9 +74,16 @@ impl Address {
     }
 }
 
+/// Path and query of a base URL, as they are written, without the slash at the end; empty if there are none.
+pub(crate) fn base_path(url: &str) -> &str {
+    let behind_scheme = url.split_once("://").map_or("", |(_, rest)| rest);
+    let host = behind_scheme.split(['/', '?']).next().unwrap_or_default();
+    behind_scheme.strip_prefix(host).unwrap_or_default().trim_end_matches('/')
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Address;
+    use super::{Address, base_path};
 
     fn check(base: &str, path: &str, query: &str, expected: &str) {
         let address = Address::parse(base).unwrap();
@@ -93,6 +100,20 @@ mod tests {
         check("http://10.0.0.1/base?k=v", "x", "", "http 10.0.0.1 80 /base/x?k=v");
         check("http://a.example/base", "", "a=1", "http a.example 80 /base?a=1");
         check("http://a.example", "", "", "http a.example 80 /");
+    }
+
+    #[test]
+    fn base_paths() {
+        for (url, path) in [
+            ("https://a.example/openai/v1", "/openai/v1"),
+            ("https://a.example:8080/v1/?k=v", "/v1/?k=v"),
+            ("http://a.example/", ""),
+            ("http://a.example", ""),
+            ("http://a.example?k=v", "?k=v"),
+            ("a.example/v1", ""),
+        ] {
+            assert_eq!(base_path(url), path, "{url}");
+        }
     }
 
     #[test]

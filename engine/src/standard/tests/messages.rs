@@ -24,10 +24,8 @@ fn content() {
         &json!([{ "role": "assistant", "content": [{ "type": "text", "text": "" }] }]),
         &[],
     );
-    let call =
-        json!([{ "id": "1", "type": "function", "function": { "name": "f", "arguments": "{}" } }]);
-    let unchanged =
-        json!([{ "role": "assistant", "content": null, "refusal": null, "tool_calls": call }]);
+    let call = json!([{ "id": "1", "type": "function", "function": { "name": "f", "arguments": "{}" } }]);
+    let unchanged = json!([{ "role": "assistant", "content": null, "refusal": null, "tool_calls": call }]);
     check_messages(
         &unchanged,
         &unchanged,
@@ -51,21 +49,9 @@ fn roles() {
         "messages[0].role must be system, developer, user, assistant, tool or function",
         "messages[0].role",
     );
-    check_message_refused(
-        &json!({ "role": 1 }),
-        "messages[0].role must be text",
-        "messages[0].role",
-    );
-    check_message_refused(
-        &json!({ "content": "Hi" }),
-        "messages[0].role is required",
-        "messages[0].role",
-    );
-    check_message_refused(
-        &json!({ "role": null }),
-        "messages[0].role is required",
-        "messages[0].role",
-    );
+    check_message_refused(&json!({ "role": 1 }), "messages[0].role must be text", "messages[0].role");
+    check_message_refused(&json!({ "content": "Hi" }), "messages[0].role is required", "messages[0].role");
+    check_message_refused(&json!({ "role": null }), "messages[0].role is required", "messages[0].role");
 }
 
 #[test]
@@ -73,15 +59,9 @@ fn data_urls() {
     let (media_type, data) =
         ("messages[].content[].image_url.media_type", "messages[].content[].image_url.data");
     for (url, expected) in [
-        (
-            "data:image/png;base64,iVBOR+/=",
-            json!({ "media_type": "image/png", "data": "iVBOR+/=" }),
-        ),
+        ("data:image/png;base64,iVBOR+/=", json!({ "media_type": "image/png", "data": "iVBOR+/=" })),
         ("DATA:IMAGE/JPEG;BASE64,AAAA", json!({ "media_type": "image/jpeg", "data": "AAAA" })),
-        (
-            "data:text/plain;charset=utf-8;base64,aGk",
-            json!({ "media_type": "text/plain", "data": "aGk" }),
-        ),
+        ("data:text/plain;charset=utf-8;base64,aGk", json!({ "media_type": "text/plain", "data": "aGk" })),
         ("data:;base64,aGk", json!({ "media_type": "text/plain", "data": "aGk" })),
     ] {
         check_part(
@@ -90,10 +70,8 @@ fn data_urls() {
             &[media_type, data],
         );
     }
-    let address =
-        json!({ "type": "image_url", "image_url": { "url": "https://x/data:1", "detail": "low" } });
-    let (url, detail) =
-        ("messages[].content[].image_url.url", "messages[].content[].image_url.detail");
+    let address = json!({ "type": "image_url", "image_url": { "url": "https://x/data:1", "detail": "low" } });
+    let (url, detail) = ("messages[].content[].image_url.url", "messages[].content[].image_url.detail");
     check_part(&address, &address, &[url, detail]);
     for url in ["data:image/svg+xml;utf8,<svg/>", "data:,x", "data:image/png;base64"] {
         check_message_refused(
@@ -159,15 +137,10 @@ fn files() {
 #[test]
 fn other_parts() {
     let sound = json!({ "type": "input_audio", "input_audio": { "data": "AA", "format": "wav" } });
-    let (data, format) =
-        ("messages[].content[].input_audio.data", "messages[].content[].input_audio.format");
+    let (data, format) = ("messages[].content[].input_audio.data", "messages[].content[].input_audio.format");
     check_part(&sound, &sound, &[data, format]);
     let cached = json!({ "type": "text", "text": "x", "cache_control": { "type": "ephemeral" } });
-    check_part(
-        &cached,
-        &cached,
-        &["messages[].content[].text", "messages[].content[].cache_control"],
-    );
+    check_part(&cached, &cached, &["messages[].content[].text", "messages[].content[].cache_control"]);
     let refusal = json!({ "type": "refusal", "refusal": "no" });
     check_part(&refusal, &refusal, &["messages[].content[].refusal"]);
     let video = json!({ "messages": [{ "role": "user", "content": [{ "type": "video_url", "video_url": { "url": "x" } }] }] });
@@ -189,11 +162,7 @@ fn broken_content() {
         ),
         (json!(["Hi"]), "messages[0].content[0] must be an object", "messages[0].content[0]"),
         (json!([null]), "messages[0].content[0] must be an object", "messages[0].content[0]"),
-        (
-            json!([{ "text": "Hi" }]),
-            "messages[0].content[0].type is required",
-            "messages[0].content[0].type",
-        ),
+        (json!([{ "text": "Hi" }]), "messages[0].content[0].type is required", "messages[0].content[0].type"),
         (
             json!([{ "type": "text" }]),
             "messages[0].content[0].text is required",
@@ -216,8 +185,10 @@ fn broken_content() {
 
 #[test]
 fn calls_in_the_old_form() {
-    let call = |id: &str| json!([{ "id": id, "type": "function", "function": { "name": "f", "arguments": "{}" } }]);
-    let old = json!({ "role": "assistant", "content": null, "function_call": { "name": "f", "arguments": "{}" } });
+    let call =
+        |id: &str| json!([{ "id": id, "type": "function", "function": { "name": "f", "arguments": "{}" } }]);
+    let old =
+        json!({ "role": "assistant", "content": null, "function_call": { "name": "f", "arguments": "{}" } });
     let answer = json!({ "role": "function", "name": "f", "content": [] });
     check_messages(
         &json!([old, answer, old, answer]),
@@ -244,11 +215,7 @@ fn calls_in_the_old_form() {
         "messages[0].function_call.name is required",
         "messages[0].function_call.name",
     );
-    check_message_refused(
-        &json!({ "role": "function" }),
-        "messages[0].name is required",
-        "messages[0].name",
-    );
+    check_message_refused(&json!({ "role": "function" }), "messages[0].name is required", "messages[0].name");
 }
 
 fn merged(mut into: Json, from: Json) -> Json {

@@ -74,9 +74,7 @@ fn properties(root: &Json) -> BTreeMap<String, Json> {
         if let Some(reference) = schema["$ref"].as_str() {
             walk(root, root.pointer(reference.trim_start_matches('#')).unwrap(), path, found);
         }
-        for variant in
-            ["oneOf", "anyOf"].iter().filter_map(|word| schema[word].as_array()).flatten()
-        {
+        for variant in ["oneOf", "anyOf"].iter().filter_map(|word| schema[word].as_array()).flatten() {
             walk(root, variant, path, found);
         }
         if schema["items"].is_object() {
@@ -235,9 +233,7 @@ fn ordinary_form_has_what_the_sdk_has() {
     let beyond = ordinary.iter().filter(|(path, property)| {
         let above = path.rsplit_once('.').map_or("", |(above, _)| above).trim_end_matches("[]");
         let known = SDK_REQUEST.split_whitespace().any(|known| {
-            known == *path
-                || known.starts_with(&format!("{path}."))
-                || known.starts_with(&format!("{path}["))
+            known == *path || known.starts_with(&format!("{path}.")) || known.starts_with(&format!("{path}["))
         });
         !known
             && property["x-extension"] != true
