@@ -38,7 +38,7 @@ fn target<'t>(model: &'t str, options: &'t Options) -> Target<'t> {
 }
 
 fn request(body: &[u8]) -> Vec<u8> {
-    let arena = Arena::new();
+    let arena = Arena::for_body(body.len());
     let call = Call::parse("chat", body, &arena, &Limits::default()).unwrap();
     let options = Options::none();
     let model = call.model().unwrap_or("claude-sonnet-4-5").to_owned();

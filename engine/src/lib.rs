@@ -31,7 +31,7 @@ pub use resolve::Source;
 pub use secret::Secret;
 pub use serve::{
     Answer, AnswerHead, Call, Class, Decoded, Encoded, Exchange, Failure, Limits, Progress, StreamDecoder,
-    Target, Usage,
+    Target, Usage, UsageDetails,
 };
 pub use settings::{Setting, Settings, Variable, VariableKind};
 pub use spec::schema::{fixture_schema, provider_schema};

@@ -4,12 +4,14 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 
+use http::Response;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::client::{Client, Counted, Patience, Requests};
 use crate::gateway::Gateway;
 use crate::handler;
 use crate::shutdown::Shutdown;
@@ -31,16 +33,26 @@ pub(crate) async fn serve(
     if stream.set_nodelay(true).is_err() {
         return; // gone already
     }
+    let waits = &gateway.timeouts;
+    let patience =
+        Patience { head: waits.client_head.0, idle: waits.client_idle.0, write: waits.client_write.0 };
+    let requests = Arc::new(Requests::default());
     let service = service_fn(|request| {
         let gateway = Arc::clone(&gateway);
-        async move { Ok::<_, Infallible>(handler::handle(&gateway, request).await) }
+        let in_flight = requests.begin();
+        async move {
+            let (head, body) = handler::handle(&gateway, request).await.into_parts();
+            Ok::<_, Infallible>(Response::from_parts(head, Counted::new(body, in_flight)))
+        }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(gateway.timeouts.client_head.0)
+        // The limits are `Client`'s. hyper's covers both, and makes it look for the next head between requests.
+        .header_read_timeout(patience.idle.saturating_add(patience.head))
         .max_buf_size(gateway.limits.head_bytes.bytes().max(MIN_BUFFER_BYTES))
         .max_headers(MAX_HEADERS);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let client = Client::new(stream, patience, Arc::clone(&requests));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(client), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = shutdown.draining() => {

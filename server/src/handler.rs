@@ -145,7 +145,7 @@ fn prepare(
     body: &[u8],
     entry: &mut Entry,
 ) -> Result<Prepared, Fault> {
-    let arena = Arena::new();
+    let arena = Arena::for_body(body.len());
     let call = Call::parse(&route.operation, body, &arena, &gateway.engine_limits)?;
     let name = route.model.as_deref().or(call.model()).ok_or_else(no_model)?;
     entry.asked(name, call.stream());

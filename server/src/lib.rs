@@ -19,10 +19,12 @@
 //! # }
 //! ```
 
+mod alarm;
 mod auth;
 mod body;
 pub mod cases;
 pub mod cli;
+mod client;
 pub mod config;
 mod connection;
 mod embedded;

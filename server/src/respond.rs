@@ -139,9 +139,7 @@ impl Fault {
                 late("upstream_idle", "the provider fell silent in the middle of its answer")
             }
             // These two carry their own words; the row is for the record.
-            Fault::Refused(refusal) => {
-                row(refusal.status, INVALID, "", Class::of_status(refusal.status), "")
-            }
+            Fault::Refused(refusal) => row(refusal.status, INVALID, "", Class::of_status(refusal.status), ""),
             Fault::Failed(failure, _) => row(failure.status, UPSTREAM, "", failure.class, ""),
         }
     }

@@ -81,7 +81,7 @@ fn table(rows: &BTreeMap<(String, String), Counts>) -> String {
     for (name, meaning) in COLUMNS {
         writeln!(text, "- **{name}**: {meaning}").unwrap();
     }
-    let head: String = COLUMNS.iter().map(|(name, _)| format!(" {name} |")).collect();
+    let head: String = COLUMNS.iter().flat_map(|(name, _)| [" ", name, " |"]).collect();
     let line: String = COLUMNS.iter().map(|_| "---:|").collect();
     writeln!(text, "\n| spec | operation | cases |{head}\n|---|---|---:|{line}").unwrap();
     let mut total = Counts::default();

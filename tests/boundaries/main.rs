@@ -1,7 +1,7 @@
 //! What must stay true of the source itself: who depends on whom, that no provider is known to the
 //! code, and that everything generated is fresh.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
 mod coverage;
 mod names;

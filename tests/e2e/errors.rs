@@ -173,7 +173,7 @@ async fn nobody_there() {
 #[tokio::test]
 async fn nobody_answers() {
     let mut upstream = Upstream::replies(Reply::silence()).await;
-    let section = "timeouts: { first_byte: 50ms, first_byte_stream: 60ms }";
+    let section = "timeouts: { first_byte: 500ms, first_byte_stream: 500ms }";
     let gateway = Gateway::with("openai", &upstream.url(), section).await;
     assert_eq!(gateway.chat(HELLO).await.error(), (504, "upstream_timeout".to_owned()));
     upstream.abandoned().await;
@@ -181,7 +181,7 @@ async fn nobody_answers() {
     assert_eq!(gateway.chat(HELLO_LIVE).await.error(), (504, "upstream_timeout".to_owned()));
     upstream.abandoned().await;
     // Silence in the middle of an answer.
-    let section = "timeouts: { idle: 50ms }";
+    let section = "timeouts: { idle: 500ms }";
     let gateway = Gateway::with("openai", &upstream.url(), section).await;
     upstream.will(Reply::stream_of("application/json").then("{\"id\":").hold());
     assert_eq!(gateway.chat(HELLO).await.error(), (504, "upstream_idle".to_owned()));

@@ -83,7 +83,7 @@ async fn one_line_for_each_request() {
             (ids[1].as_str(), 200, true, None, 1),
             (ids[2].as_str(), 429, false, Some("rate_limit"), 1),
             (ids[3].as_str(), 400, false, Some("invalid"), 0),
-            (ids[4].as_str(), 404, false, Some("invalid"), 0),
+            (ids[4].as_str(), 404, false, Some("not_found"), 0),
             (ids[5].as_str(), 502, false, Some("server"), 1),
             (ids[6].as_str(), 200, true, Some("server"), 1),
         ]

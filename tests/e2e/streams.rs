@@ -157,7 +157,7 @@ async fn errors_in_the_middle() {
 #[tokio::test]
 async fn silence_ends_a_stream() {
     let mut upstream = Upstream::replies(Reply::stream().event(&piece("a")).hold()).await;
-    let gateway = Gateway::with("openai", &upstream.url(), "timeouts: { idle: 100ms }").await;
+    let gateway = Gateway::with("openai", &upstream.url(), "timeouts: { idle: 700ms }").await;
     let events = gateway.chat_live(HELLO_LIVE).await.events().await;
     assert_eq!(events[0], piece("a"));
     assert_eq!(json(&events[1])["error"]["code"], "upstream_idle");
@@ -178,14 +178,14 @@ async fn comments_keep_a_stream_alive() {
     let mut live = gateway.chat_live(HELLO_LIVE).await;
     assert_eq!(live.event().await.unwrap().unwrap(), piece("a"));
     // Together longer than the limit, each pause shorter.
-    let pauses = tokio::spawn(async move {
+    let pauses = async {
         for _ in 0..6 {
             tokio::time::sleep(std::time::Duration::from_millis(500)).await;
             gate.open();
         }
-    });
-    assert_eq!(live.events().await, [STOP, "[DONE]"]);
-    pauses.await.unwrap();
+    };
+    let (events, ()) = tokio::join!(live.events(), pauses);
+    assert_eq!(events, [STOP, "[DONE]"]);
 }
 
 /// Events that are cut anywhere, also within a character.

@@ -189,8 +189,8 @@ impl Live {
     pub async fn event(&mut self) -> Result<Option<String>, BrokenOff> {
         loop {
             if let Some((event, rest)) = self.pending.split_once("\n\n") {
-                let event = event.to_owned();
-                self.pending = rest.to_owned();
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.pending = rest;
                 if event.starts_with(':') {
                     continue; // a comment, which clients skip
                 }

@@ -50,14 +50,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 
     /// More bytes; false at the end or after a reset.
     async fn more(&mut self) -> bool {
-        let mut bytes = [0; 16 * 1024];
-        match self.stream.read(&mut bytes).await {
-            Ok(count) if count > 0 => {
-                self.buffer.extend(bytes.iter().take(count));
-                true
-            }
-            _ => false,
-        }
+        matches!(self.stream.read_buf(&mut self.buffer).await, Ok(count) if count > 0)
     }
 
     /// The next head; None at the end.
@@ -95,7 +88,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         Some(String::from_utf8_lossy(&line).trim_end().to_owned())
     }
 
-    /// The next piece of a chunked body: None at its end, an error if it breaks off.
+    /// The next piece of a chunked body; None at its end.
+    ///
+    /// # Errors
+    /// The connection broke off.
     pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, BrokenOff> {
         let size = self.line().await.ok_or(BrokenOff)?;
         let size = usize::from_str_radix(&size, 16).expect("a chunk has a size");
@@ -105,6 +101,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 
     /// The body that belongs to `head`, to its end.
+    ///
+    /// # Errors
+    /// The connection broke off.
     pub async fn body(&mut self, head: &Head, of_request: bool) -> Result<Vec<u8>, BrokenOff> {
         if head.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
             let mut body = Vec::new();

@@ -2,7 +2,6 @@
 //! test, and a client that says exactly what it is told. Knows no provider and no wire format.
 
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::missing_panics_doc,
@@ -32,8 +31,6 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits for what must happen, and fails the test if it does not.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("waited {PATIENCE:?} for: {what}"),
-    }
+    let waited = tokio::time::timeout(PATIENCE, future).await;
+    waited.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for: {what}"))
 }

@@ -31,9 +31,9 @@ pub fn difference(expected: &str, actual: &str) -> String {
     if same == left.len() && same == right.len() {
         return "the lines are the same, but not how they end".to_owned();
     }
-    let show = |mark: char, lines: &[&str]| -> String {
+    let show = |mark: &'static str, lines: &[&str]| -> String {
         let shown = lines.iter().skip(same.saturating_sub(BEFORE)).take(SHOWN);
-        shown.map(|line| format!("{mark} {line}\n")).collect()
+        shown.flat_map(|line| [mark, " ", line, "\n"]).collect()
     };
-    format!("{}{}", show('-', &left), show('+', &right))
+    format!("{}{}", show("-", &left), show("+", &right))
 }

@@ -55,7 +55,7 @@ impl Ndjson {
 
     fn line(&self, from: usize, to: usize) -> Result<Option<Frame<'_>>, CodecError> {
         let raw = self.buffer.get(from..to).unwrap_or_default();
-        let text = std::str::from_utf8(raw).map_err(|_| CodecError::NotUtf8)?;
+        let text = simdutf8::basic::from_utf8(raw).map_err(|_| CodecError::NotUtf8)?;
         let text = if from == 0 { text.trim_start_matches('\u{feff}') } else { text };
         let data = text.trim_matches([' ', '\t', '\r', '\n']);
         Ok((!data.is_empty()).then_some(Frame { event: "", data, raw }))

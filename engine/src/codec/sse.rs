@@ -215,5 +215,5 @@ impl Field {
 
 fn text(buffer: &[u8], field: Field) -> Result<&str, CodecError> {
     let bytes = buffer.get(field.from..field.to).unwrap_or_default();
-    std::str::from_utf8(bytes).map_err(|_| CodecError::NotUtf8)
+    simdutf8::basic::from_utf8(bytes).map_err(|_| CodecError::NotUtf8)
 }

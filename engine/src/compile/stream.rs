@@ -4,8 +4,8 @@ use super::mapping::{find, loop_head};
 use super::scope::{Compiler, Section};
 use super::spec::section;
 use crate::codes;
-use crate::program::ir::{Const, Node, Place};
-use crate::program::stream::{Framing, Mode, Step, StepError, Stream};
+use crate::program::ir::{Const, Node, Place, Root};
+use crate::program::stream::{Framing, Mode, Step, StepError, Steps, Stream};
 use crate::spec::yaml::{Key, Node as Yaml};
 use crate::standard::{Shape, Standard};
 
@@ -64,10 +64,10 @@ impl<'s> Compiler<'s> {
             events.push((key.text.clone(), steps));
         }
         self.pointer.pop();
-        let steps = |this: &mut Self, key: &str, ends: &mut bool| -> Box<[Step]> {
+        let steps = |this: &mut Self, key: &str, ends: &mut bool| -> Steps {
             match yaml.get(key) {
                 Some(steps) => this.within(key, |this| this.steps(steps, standard, ends)),
-                None => Box::new([]),
+                None => Steps::default(),
             }
         };
         let each = steps(self, "each", &mut ends);
@@ -105,15 +105,16 @@ impl<'s> Compiler<'s> {
         stream
     }
 
-    fn steps(&mut self, yaml: &'s Yaml, standard: &'static Standard, ends: &mut bool) -> Box<[Step]> {
-        match yaml.as_seq() {
+    fn steps(&mut self, yaml: &'s Yaml, standard: &'static Standard, ends: &mut bool) -> Steps {
+        let steps: Vec<Step> = match yaml.as_seq() {
             Some(items) => items
                 .iter()
                 .enumerate()
                 .map(|(place, item)| self.within(&place.to_string(), |this| this.step(item, standard, ends)))
                 .collect(),
-            None => Box::new([self.step(yaml, standard, ends)]),
-        }
+            None => vec![self.step(yaml, standard, ends)],
+        };
+        Steps::new(steps, |path| matches!(path.root, Root::Document))
     }
 
     fn step(&mut self, yaml: &'s Yaml, standard: &'static Standard, ends: &mut bool) -> Step {
@@ -125,7 +126,7 @@ impl<'s> Compiler<'s> {
         let append = self.assignments(yaml, "append");
         let body = match yaml.get("do") {
             Some(inner) => self.within("do", |this| this.steps(inner, standard, ends)),
-            None => Box::new([]),
+            None => Steps::default(),
         };
         if let Some(delta) = yaml.get("delta") {
             self.delta_fields(delta, standard);

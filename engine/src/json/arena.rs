@@ -21,6 +21,14 @@ impl Arena {
         Self { bump: Bump::with_capacity(bytes) }
     }
 
+    /// An arena for the translation of a body of so many bytes: one piece usually is enough.
+    pub fn for_body(bytes: usize) -> Self {
+        // The tree takes about as much as the text, and what is built from it as much again.
+        const LEAST: usize = 8 * 1024;
+        const MOST: usize = 1024 * 1024;
+        Self::with_capacity((bytes * 4).clamp(LEAST, MOST))
+    }
+
     /// Forgets everything but keeps the largest block, so that the next message needs no allocation.
     pub fn reset(&mut self) {
         self.bump.reset();

@@ -94,6 +94,21 @@ pub(crate) struct Path {
     pub(crate) carries: Carried,
 }
 
+impl Path {
+    /// Whether both read the same place of the document by names alone.
+    pub(crate) fn same(&self, other: &Path) -> bool {
+        let name = |step: &Step| match step {
+            Step::Name(name) => Some(name.clone()),
+            _ => None,
+        };
+        matches!((&self.root, &other.root), (Root::Document, Root::Document))
+            && self.steps.len() == other.steps.len()
+            && self.steps.iter().zip(&other.steps).all(|(left, right)| {
+                matches!((name(left), name(right)), (Some(left), Some(right)) if left == right)
+            })
+    }
+}
+
 /// What a read carries.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Carried {

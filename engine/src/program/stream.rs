@@ -3,12 +3,12 @@
 use super::ir::{Cond, Const, Node, Path};
 
 /// An event's name and what it does.
-pub(crate) type Event = (Box<str>, Box<[Step]>);
+pub(crate) type Event = (Box<str>, Steps);
 
 impl Stream {
     /// The steps of an event.
-    pub(crate) fn steps(&self, event: &str) -> Option<&[Step]> {
-        self.events.iter().find(|(name, _)| **name == *event).map(|(_, steps)| &**steps)
+    pub(crate) fn steps(&self, event: &str) -> Option<&Steps> {
+        self.events.iter().find(|(name, _)| **name == *event).map(|(_, steps)| steps)
     }
 }
 
@@ -29,8 +29,8 @@ pub(crate) struct Stream {
     pub(crate) model: Option<Node>,
     /// By name; few enough to be searched in order.
     pub(crate) events: Box<[Event]>,
-    pub(crate) each: Box<[Step]>,
-    pub(crate) at_end: Box<[Step]>,
+    pub(crate) each: Steps,
+    pub(crate) at_end: Steps,
     pub(crate) slots: usize,
 }
 
@@ -50,6 +50,63 @@ pub(crate) enum Mode {
     Normalize,
 }
 
+/// Steps in order. Where their conditions all ask which text the same path holds, it is read once.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    pub(crate) switch: Option<Path>,
+    /// The text a step needs at `switch`, if it needs one, and the step.
+    pub(crate) list: Box<[(Option<Box<str>>, Step)]>,
+}
+
+impl Steps {
+    /// `fixed`: whether the path's value cannot change between steps.
+    pub(crate) fn new(steps: Vec<Step>, fixed: impl Fn(&Path) -> bool) -> Self {
+        let switch = steps.iter().find_map(|step| step.asks().map(|(path, _)| path.clone()));
+        let Some(switch) = switch.filter(|path| path.single && fixed(path)) else {
+            let list = steps.into_iter().map(|step| (None, step)).collect();
+            return Self { switch: None, list };
+        };
+        let list = steps
+            .into_iter()
+            .map(|mut step| match step.asks() {
+                Some((path, text)) if path.same(&switch) => {
+                    let text = text.into();
+                    step.answered();
+                    (Some(text), step)
+                }
+                _ => (None, step),
+            })
+            .collect();
+        Self { switch: Some(switch), list }
+    }
+}
+
+impl Step {
+    /// The path and text of the condition, or of its first part.
+    fn asks(&self) -> Option<(&Path, &str)> {
+        let first = match self.cond.as_ref()? {
+            Cond::And(all) => all.first()?,
+            other => other,
+        };
+        match first {
+            Cond::Is { path, text, not: false } => Some((path, text)),
+            _ => None,
+        }
+    }
+
+    /// Takes the first part of the condition away: it is known to hold.
+    fn answered(&mut self) {
+        self.cond = match self.cond.take() {
+            Some(Cond::And(all)) => {
+                let mut rest = all.into_vec();
+                rest.remove(0);
+                if rest.len() == 1 { rest.pop() } else { Some(Cond::And(rest.into())) }
+            }
+            _ => None,
+        };
+    }
+}
+
 /// One step; its parts run in the order of the fields.
 #[derive(Debug)]
 pub(crate) struct Step {
@@ -57,7 +114,7 @@ pub(crate) struct Step {
     pub(crate) each: Option<(u16, Option<u16>, Path)>,
     pub(crate) set: Box<[(u16, Node)]>,
     pub(crate) append: Box<[(u16, Node)]>,
-    pub(crate) body: Box<[Step]>,
+    pub(crate) body: Steps,
     pub(crate) choice: Option<Node>,
     pub(crate) delta: Option<Node>,
     pub(crate) emit: Option<Node>,

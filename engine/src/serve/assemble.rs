@@ -5,7 +5,8 @@
 
 use super::failure::Failure;
 use super::request::Exchange;
-use crate::json::{Arena, Value, write_line, write_text, write_value};
+use super::usage::Usage;
+use crate::json::{Arena, DEFAULT_DEPTH, ParseOptions, Value, parse, write_line, write_text, write_value};
 use crate::program::rename::Undo;
 
 /// Choices of one stream.
@@ -39,6 +40,9 @@ pub(crate) struct Assembler {
     choices: Vec<Choice>,
     usage: Option<String>,
     calls_made: usize,
+    /// Members of the chunk that the provider sent beside those of the standard, as JSON, each with
+    /// a comma before it.
+    tail: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -81,6 +85,7 @@ impl Assembler {
             choices: Vec::new(),
             usage: None,
             calls_made: 0,
+            tail: Vec::new(),
         }
     }
 
@@ -116,6 +121,35 @@ impl Assembler {
         let mut json = Vec::new();
         write_line(usage, &mut json);
         self.usage = String::from_utf8(json).ok();
+    }
+
+    /// Keeps what a provider's own chunk holds beside the members that are rebuilt.
+    pub(crate) fn keep(&mut self, chunk: Value<'_>) {
+        self.tail.clear();
+        for (name, value) in chunk.as_object().unwrap_or_default() {
+            let rebuilt =
+                matches!(*name, "id" | "object" | "created" | "model" | "choices" | "usage" | "error");
+            if !rebuilt && !value.is_missing() {
+                self.tail.push(b',');
+                write_text(name, &mut self.tail);
+                self.tail.push(b':');
+                write_line(*value, &mut self.tail);
+            }
+        }
+    }
+
+    /// Ends a chunk of one choice.
+    fn close_chunk(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"}]");
+        out.extend_from_slice(&self.tail);
+        out.extend_from_slice(b"}\n\n");
+    }
+
+    /// The usage so far.
+    pub(crate) fn counted(&self) -> Option<Usage> {
+        let arena = Arena::new();
+        let text = self.usage.as_deref()?;
+        Usage::of(parse(text, &arena, &ParseOptions::lenient(DEFAULT_DEPTH)).ok()?)
     }
 
     fn choice(&mut self, index: i64) -> Result<usize, TooMany> {
@@ -198,7 +232,7 @@ impl Assembler {
         }
         out.extend_from_slice(b"},\"finish_reason\":null");
         write_beside(beside, out);
-        out.extend_from_slice(b"}]}\n\n");
+        self.close_chunk(out);
         if let Some(choice) = self.choices.get_mut(place) {
             choice.started = true;
         }
@@ -407,7 +441,7 @@ impl Assembler {
         }
         out.extend_from_slice(b",\"finish_reason\":null");
         write_beside(beside, out);
-        out.extend_from_slice(b"}]}\n\n");
+        self.close_chunk(out);
         if let Some(choice) = self.choices.get_mut(place) {
             choice.started = true;
         }
@@ -455,7 +489,8 @@ impl Assembler {
             self.open_choice(index, out);
             out.extend_from_slice(b"\"delta\":{\"tool_calls\":[{\"index\":");
             write_number(nth, out);
-            out.extend_from_slice(b",\"function\":{\"arguments\":\"{}\"}}]},\"finish_reason\":null}]}\n\n");
+            out.extend_from_slice(b",\"function\":{\"arguments\":\"{}\"}}]},\"finish_reason\":null");
+            self.close_chunk(out);
         }
     }
 
@@ -488,7 +523,7 @@ impl Assembler {
             out.push(b':');
             out.extend_from_slice(json.as_bytes());
         }
-        out.extend_from_slice(b"}]}\n\n");
+        self.close_chunk(out);
     }
 
     /// `data: {"id":...,"object":...,"created":...,"model":...,"choices":[`

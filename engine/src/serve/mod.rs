@@ -12,4 +12,4 @@ pub use answer::{Answer, AnswerHead, Decoded};
 pub use failure::{Class, Failure};
 pub use request::{Call, Encoded, Exchange, Limits, Target};
 pub use stream::{Progress, StreamDecoder};
-pub use usage::Usage;
+pub use usage::{Usage, UsageDetails};

@@ -10,10 +10,10 @@ use crate::codec::{CodecError, DEFAULT_EVENT_BYTES, Frame, Ndjson, Sse};
 use crate::json::{Arena, DEFAULT_DEPTH, ParseOptions, Value, as_i64, parse};
 use crate::program::Operation;
 use crate::program::ir::Const;
-use crate::program::stream::{Framing, Mode, Step, StepError, Stream};
+use crate::program::stream::{Framing, Mode, Step, StepError, Steps, Stream};
 use crate::run::state::Slot;
 use crate::run::{Inputs, Ran, Run, Stop};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Bytes that the state of one stream may hold.
 const MAX_STATE_BYTES: usize = 64 * 1024 * 1024;
@@ -88,7 +88,8 @@ struct Core {
     facts: Arc<[Const]>,
     status: u16,
     headers: Vec<(String, String)>,
-    usage: Option<Usage>,
+    /// Read off the assembler's text when somebody asks.
+    usage: OnceLock<Option<Usage>>,
     failure: Option<Failure>,
     progress: Progress,
 }
@@ -124,7 +125,7 @@ impl Operation {
             facts: operation.facts.of(exchange.fact_model()),
             status: head.status,
             headers: headers.cloned().collect(),
-            usage: None,
+            usage: OnceLock::new(),
             failure: None,
             progress: Progress::Open,
         };
@@ -195,7 +196,8 @@ impl StreamDecoder {
 
     /// Token counts so far; the last ones win.
     pub fn usage(&self) -> Option<&Usage> {
-        self.core.usage.as_ref().or(self.core.observer.usage.as_ref())
+        let counted = self.core.usage.get_or_init(|| self.core.assembler.counted());
+        counted.as_ref().or(self.core.observer.usage.as_ref())
     }
 
     /// The model that answers, as the provider calls it.
@@ -392,10 +394,17 @@ impl Core {
         run: &mut Run<'a>,
         operation: &'a Operation,
         stream: &'a Stream,
-        steps: &'a [Step],
+        steps: &'a Steps,
         out: &mut Vec<u8>,
     ) -> Ran<Flow> {
-        for step in steps {
+        let chosen = match &steps.switch {
+            Some(path) => run.read(path, Value::Absent)?.text(run.arena),
+            None => None,
+        };
+        for (needs, step) in &steps.list {
+            if needs.is_some() && needs.as_deref() != chosen {
+                continue;
+            }
             if let Some(cond) = &step.cond
                 && !run.test(cond, Value::Absent)?
             {
@@ -487,8 +496,8 @@ impl Core {
     }
 
     fn count(&mut self, usage: Value<'_>) {
-        if let Some(counted) = Usage::of(usage) {
-            self.usage = Some(counted);
+        if usage.as_object().is_some() {
+            self.usage = OnceLock::new();
             self.assembler.usage(usage);
         }
     }
@@ -500,6 +509,7 @@ impl Core {
             let model = chunk.get("model").text(run.arena);
             self.assembler.name(id, model);
         }
+        self.assembler.keep(chunk);
         for (place, choice) in
             chunk.get("choices").open(run.arena).as_array().unwrap_or_default().iter().enumerate()
         {
@@ -533,7 +543,7 @@ impl Core {
 
     /// The stream is complete: the last steps, the last chunks.
     fn complete(&mut self, operation: &Operation, exchange: &Exchange, stream: &Stream, out: &mut Vec<u8>) {
-        if !stream.at_end.is_empty() {
+        if !stream.at_end.list.is_empty() {
             let arena = Arena::new();
             let state = std::mem::take(&mut self.state);
             let headers = std::mem::take(&mut self.headers);

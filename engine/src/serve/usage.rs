@@ -1,8 +1,8 @@
 //! Token counts of one exchange.
 
-use crate::json::{Value, as_f64, as_i64, write_line};
-use serde::Serialize;
-use serde_json::value::RawValue;
+use crate::json::{Value, as_f64, as_i64};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 /// Token counts, as the provider reported them in the standard format's terms.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -18,10 +18,10 @@ pub struct Usage {
     pub total_tokens: Option<u64>,
     /// `cached_tokens`, `cache_creation_tokens`, ...
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub prompt_tokens_details: Option<Box<RawValue>>,
+    pub prompt_tokens_details: Option<UsageDetails>,
     /// `reasoning_tokens`, ...
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub completion_tokens_details: Option<Box<RawValue>>,
+    pub completion_tokens_details: Option<UsageDetails>,
 }
 
 impl Usage {
@@ -54,11 +54,37 @@ fn count(value: Value<'_>) -> Option<u64> {
     as_f64(literal).filter(|count| (0.0..9e15).contains(count)).map(|count| count as u64)
 }
 
-fn details(value: Value<'_>) -> Option<Box<RawValue>> {
-    if value.is_missing() {
-        return None;
+fn details(value: Value<'_>) -> Option<UsageDetails> {
+    let counts: Vec<(Box<str>, u64)> = value
+        .as_object()?
+        .iter()
+        .filter_map(|(name, value)| Some(((*name).into(), count(*value)?)))
+        .collect();
+    (!counts.is_empty()).then_some(UsageDetails(counts))
+}
+
+/// Counts by name, in the provider's order: `{"cached_tokens": 5}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsageDetails(Vec<(Box<str>, u64)>);
+
+impl UsageDetails {
+    /// Counts by name.
+    pub fn of<'n>(counts: impl IntoIterator<Item = (&'n str, u64)>) -> Self {
+        Self(counts.into_iter().map(|(name, count)| (name.into(), count)).collect())
     }
-    let mut json = Vec::new();
-    write_line(value, &mut json);
-    RawValue::from_string(String::from_utf8(json).ok()?).ok()
+
+    /// The count of that name.
+    pub fn get(&self, name: &str) -> Option<u64> {
+        self.0.iter().find(|(known, _)| **known == *name).map(|(_, count)| *count)
+    }
+}
+
+impl Serialize for UsageDetails {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, count) in &self.0 {
+            map.serialize_entry(&**name, count)?;
+        }
+        map.end()
+    }
 }

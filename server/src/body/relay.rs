@@ -14,9 +14,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use interlingua_engine::{Progress, StreamDecoder};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::Decompressor;
+use crate::alarm::Alarm;
 use crate::gateway::Provider;
 use crate::respond::Fault;
 use crate::telemetry::{Entry, Ticket, mask};
@@ -173,16 +174,16 @@ impl Drop for Relay {
     }
 }
 
-/// Notices that nothing arrived for too long, with one timer for many chunks: it is set anew only when it fires.
+/// Notices that nothing arrived for too long.
 struct Idle {
     limit: Duration,
     last: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
 }
 
 impl Idle {
     fn new(limit: Duration) -> Idle {
-        Idle { limit, last: Instant::now(), timer: None }
+        Idle { limit, last: Instant::now(), alarm: Alarm::default() }
     }
 
     fn touch(&mut self) {
@@ -190,14 +191,6 @@ impl Idle {
     }
 
     fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let deadline = self.last + self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        while timer.as_mut().poll(cx).is_ready() {
-            if self.last + self.limit <= Instant::now() {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(self.last + self.limit);
-        }
-        Poll::Pending
+        self.alarm.poll(self.last + self.limit, cx)
     }
 }

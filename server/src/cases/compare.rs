@@ -23,7 +23,8 @@ pub(super) fn lines(expected: &str, actual: &str) -> Result<(), String> {
     let same = left.iter().zip(&right).take_while(|(left, right)| left == right).count();
     let from = same.saturating_sub(2);
     let show = |mark: char, lines: &[&str]| -> String {
-        lines.iter().skip(from).take(MAX_LINES / 2).map(|line| format!("{mark} {line}\n")).collect()
+        let shown = lines.iter().skip(from).take(MAX_LINES / 2);
+        shown.fold(String::new(), |text, line| text + &format!("{mark} {line}\n"))
     };
     Err(format!("{}{}", show('-', &left), show('+', &right)))
 }

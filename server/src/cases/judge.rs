@@ -122,7 +122,8 @@ impl Judge<'_> {
             };
             settings.values.insert(variable.name.clone(), setting);
         }
-        for name in file.settings.keys().filter(|name| spec.variables().iter().all(|it| it.name != **name)) {
+        let unknown = |name: &&String| spec.variables().iter().all(|it| it.name != **name);
+        if let Some(name) = file.settings.keys().find(unknown) {
             return Err(format!("the spec has no setting `{name}`"));
         }
         let program = spec.compile(&settings).map_err(|errors| errors.to_string())?;
@@ -385,7 +386,7 @@ fn request_envelope(
                 ("path", path.into()),
                 ("headers", headers.into()),
             ] {
-                if expected.get(name).is_some() {
+                if expected.contains_key(name) {
                     envelope.insert(name.to_owned(), value);
                 }
             }

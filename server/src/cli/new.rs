@@ -55,7 +55,7 @@ pub(super) fn run(config: &Config, name: &str, parent: &str, out: &mut dyn Write
 
 fn spec_text(name: &str, parent: &Spec, secret: Option<&str>) -> String {
     // The paths of the operations are the parent's, so they stand behind what its address ends with.
-    let program = parent.compile(&translate::settings(parent)).ok();
+    let program = parent.compile(&translate::placeholders(parent)).ok();
     let base = program.as_ref().and_then(Program::base_url).map_or("", base_path);
     let mut text = format!(
         "interlingua: 1\nprovider: {name}\ntitle: {name}\nstatus: experimental\nextends: {parent}\n\n\

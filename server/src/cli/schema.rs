@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Exit, error, json_lines, line};
 use crate::config::{self, suggest};
 use crate::embedded;
-use crate::telemetry::Record;
+use crate::telemetry;
 
 /// Schemas that come from types of this crate: never stale.
 const LIVE: [&str; 2] = ["config", "record"];
@@ -25,7 +25,7 @@ pub(super) fn run(name: Option<&str>, json: bool, out: &mut dyn Write) -> Result
     };
     match name {
         "config" => json_lines(out, &config::schema())?,
-        "record" => json_lines(out, &schemars::schema_for!(Record<'_>))?,
+        "record" => json_lines(out, &telemetry::schema())?,
         _ => {
             let Some((_, text)) = embedded::SCHEMAS.iter().find(|(path, _)| short(path) == name) else {
                 let help = suggest(name, names()).unwrap_or_default();

@@ -241,12 +241,18 @@ pub struct TimeoutsSection {
     /// Between two reads of a provider's answer; any byte counts as life.
     #[schemars(title = "Idle", example = "60s")]
     pub idle: Period,
-    /// For a client to send the head of its next request; also how long an idle connection is kept.
+    /// For a client to send the head of a request, from its first byte; from the connection for the first one.
     #[schemars(title = "Client head", example = "10s")]
     pub client_head: Period,
+    /// How long a connection is kept between two requests.
+    #[schemars(title = "Client idle", example = "75s")]
+    pub client_idle: Period,
     /// Between two reads of a client's body.
     #[schemars(title = "Client body", example = "30s")]
     pub client_body: Period,
+    /// For a client to take any of the bytes that wait for it; one that stops reading is cut off.
+    #[schemars(title = "Client write", example = "60s")]
+    pub client_write: Period,
     /// For live requests to end after the first signal.
     #[schemars(title = "Grace", example = "30s")]
     pub grace: Period,
@@ -262,8 +268,12 @@ pub const FIRST_BYTE_STREAM: Period = Period::seconds(120);
 pub const IDLE: Period = Period::seconds(60);
 /// Default of `timeouts.client_head`.
 pub const CLIENT_HEAD: Period = Period::seconds(10);
+/// Default of `timeouts.client_idle`: over the 60 s after which usual proxies and clients let go themselves.
+pub const CLIENT_IDLE: Period = Period::seconds(75);
 /// Default of `timeouts.client_body`.
 pub const CLIENT_BODY: Period = Period::seconds(30);
+/// Default of `timeouts.client_write`.
+pub const CLIENT_WRITE: Period = Period::seconds(60);
 /// Default of `timeouts.grace`.
 pub const GRACE: Period = Period::seconds(30);
 
@@ -275,7 +285,9 @@ impl Default for TimeoutsSection {
             first_byte_stream: FIRST_BYTE_STREAM,
             idle: IDLE,
             client_head: CLIENT_HEAD,
+            client_idle: CLIENT_IDLE,
             client_body: CLIENT_BODY,
+            client_write: CLIENT_WRITE,
             grace: GRACE,
         }
     }

@@ -14,10 +14,10 @@ pub use at::At;
 pub use error::ConfigErrors;
 pub(crate) use error::{Mistakes, suggest};
 pub use file::{
-    AliasSection, BODY_BYTES, CLIENT_BODY, CLIENT_HEAD, CONNECT, CONNECTIONS, DEPTH, EVENT_BYTES, FIRST_BYTE,
-    FIRST_BYTE_STREAM, File, Format, GRACE, Given, HEAD_BYTES, IDLE, IN_FLIGHT, Level, LimitsSection,
-    LogSection, ProviderSection, ProviderTimeouts, RESPONSE_BYTES, RouteSection, TargetSection,
-    TimeoutsSection,
+    AliasSection, BODY_BYTES, CLIENT_BODY, CLIENT_HEAD, CLIENT_IDLE, CLIENT_WRITE, CONNECT, CONNECTIONS,
+    DEPTH, EVENT_BYTES, FIRST_BYTE, FIRST_BYTE_STREAM, File, Format, GRACE, Given, HEAD_BYTES, IDLE,
+    IN_FLIGHT, Level, LimitsSection, LogSection, ProviderSection, ProviderTimeouts, RESPONSE_BYTES,
+    RouteSection, TargetSection, TimeoutsSection,
 };
 pub use given::{Environment, process_environment};
 pub(crate) use given::{from_environment, kind_name, setting, text};
@@ -139,10 +139,6 @@ mod tests {
         if std::env::var_os("UPDATE").is_some_and(|value| !value.is_empty() && value != "0") {
             std::fs::write(&path, &fresh).unwrap();
         }
-        assert_eq!(
-            std::fs::read_to_string(&path).unwrap_or_default(),
-            fresh,
-            "UPDATE=1 writes it anew"
-        );
+        assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), fresh, "UPDATE=1 writes it anew");
     }
 }

@@ -109,8 +109,7 @@ impl Gateway {
         let file = &config.file;
         let providers = providers(library, &site, &mut mistakes);
         let demo = simulated(library, demo, &site, &mut mistakes);
-        let default =
-            file.default_provider.as_ref().map(|name| providers.named(name, name, &mut mistakes));
+        let default = file.default_provider.as_ref().map(|name| providers.named(name, name, &mut mistakes));
         let aliases = aliases(&file.models, &providers, default.as_ref(), &mut mistakes);
         let paths = paths(config, &mut mistakes);
         let recorder = Recorder::open(&file.log, &config.dir).unwrap_or_else(|message| {
@@ -143,8 +142,7 @@ fn providers(library: &Library, site: &Site<'_>, mistakes: &mut Mistakes) -> Dec
     let mut declared = Declared::default();
     if let Some(sections) = &site.config.file.providers {
         for (name, section) in sections {
-            declared
-                .add(name, mistakes, |mistakes| provider_of(name, section, library, site, mistakes));
+            declared.add(name, mistakes, |mistakes| provider_of(name, section, library, site, mistakes));
         }
     } else {
         for spec in library.specs() {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use interlingua_engine::{Decoded, StreamDecoder, Usage};
 use serde_json::value::RawValue;
 
-use super::record::{Ai, Meta, Payload, Proxy, Record, RecordUsage};
+use super::record::{ABANDONED, Ai, Meta, Payload, Proxy, Record, RecordUsage};
 use super::redact::mask;
 use super::sink::Ticket;
 use crate::gateway::{Gateway, Provider};
@@ -203,9 +203,6 @@ impl Entry {
     }
 }
 
-/// Class of a request whose client went away.
-const ABANDONED: &str = "client_closed";
-
 fn stream_end<'e>(decoder: &'e StreamDecoder, status: u16, class: Option<&'e str>) -> End<'e> {
     End {
         status,
@@ -312,5 +309,134 @@ fn json(bytes: &[u8]) -> Option<Cow<'_, RawValue>> {
     match serde_json::from_slice::<&RawValue>(bytes) {
         Ok(raw) if !raw.get().contains(['\n', '\r']) => Some(Cow::Borrowed(raw)),
         _ => serde_json::value::to_raw_value(&String::from_utf8_lossy(bytes)).ok().map(Cow::Owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Entry;
+    use crate::config::Config;
+    use crate::gateway::Gateway;
+    use crate::respond::Fault;
+    use interlingua_engine::{Decoded, Failure, Usage};
+    use serde_json::Value;
+    use std::fs;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    const PUBLISHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/standard/usage-record.json");
+
+    /// `UPDATE=1 cargo test` writes it anew.
+    #[test]
+    fn published_schema_is_fresh() {
+        let fresh = serde_json::to_string_pretty(&super::super::schema()).unwrap() + "\n";
+        if std::env::var_os("UPDATE").is_some_and(|value| !value.is_empty() && value != "0") {
+            fs::write(PUBLISHED, &fresh).unwrap();
+        }
+        assert_eq!(fs::read_to_string(PUBLISHED).unwrap_or_default(), fresh, "UPDATE=1 writes it anew");
+    }
+
+    /// Records as they are written, each after what may have happened to a request.
+    #[tokio::test]
+    async fn records_are_as_published() {
+        let log = std::env::temp_dir().join(format!("interlingua-record-{}.jsonl", std::process::id()));
+        let _ = fs::remove_file(&log);
+        let gateway = gateway(&log);
+        let provider = gateway.providers.get_index(0).map(|(_, provider)| Arc::clone(provider)).unwrap();
+        let planned = || {
+            let mut entry = Entry::open(&gateway, "chat");
+            entry.asked("fast", true);
+            entry.planned(&provider, "m");
+            entry
+        };
+        let sent = || {
+            let mut entry = planned();
+            entry.translated(&["seed".to_owned()], br#"{"model":"m"}"#);
+            entry.sent();
+            entry.answered(Some("up-1"));
+            entry
+        };
+        // Answered.
+        let usage = Usage {
+            prompt_tokens: Some(9),
+            completion_tokens: Some(3),
+            total_tokens: Some(12),
+            prompt_tokens_details: Some(interlingua_engine::UsageDetails::of([("cached_tokens", 4)])),
+            ..Usage::default()
+        };
+        let decoded = Decoded {
+            body: br#"{"object":"chat.completion"}"#.to_vec(),
+            usage: Some(usage),
+            model: Some("m-1".to_owned()),
+            finish_reason: Some("stop".to_owned()),
+        };
+        sent().finish(200, &decoded).await;
+        // Refused, before and after it was known for whom it is.
+        Entry::open(&gateway, "chat").fail(400, "invalid").await;
+        planned().fail(400, "invalid").await;
+        // Failed.
+        let failed = Failure::new(429, interlingua_engine::Class::RateLimit, "slow down");
+        sent().fail(429, Fault::Failed(Box::new(failed), Box::default()).class()).await;
+        sent().fail(504, Fault::FirstByteTimeout.class()).await;
+        // The client went away, in the middle of a stream.
+        let mut entry = sent();
+        entry.streaming(200);
+        entry.streamed(b"data: {}\n\n");
+        drop(entry);
+
+        let schema: Value = serde_json::from_str(&fs::read_to_string(PUBLISHED).unwrap()).unwrap();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let text = fs::read_to_string(&log).unwrap();
+        fs::remove_file(&log).unwrap();
+        let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for record in &records {
+            let errors: Vec<String> = validator
+                .iter_errors(record)
+                .map(|error| format!("{}: {error}", error.instance_path()))
+                .collect();
+            assert!(errors.is_empty(), "{errors:?}\n{record:#}");
+            described(&schema, record);
+        }
+        let shown: Vec<(u64, Option<&str>, bool)> = records
+            .iter()
+            .map(|record| {
+                let meta = &record["ai"]["proxy"]["meta"];
+                let known = meta["provider_name"].is_string() && meta["target_model"] == "m";
+                (record["status"].as_u64().unwrap(), record["error_class"].as_str(), known)
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                (200, None, true),
+                (400, Some("invalid"), false),
+                (400, Some("invalid"), true),
+                (429, Some("rate_limit"), true),
+                (504, Some("timeout"), true),
+                (499, Some("client_closed"), true),
+            ]
+        );
+        assert_eq!(records[0]["ai"]["proxy"]["payload"]["request"]["model"], "m");
+        assert_eq!(records[5]["ai"]["proxy"]["payload"]["response"], "data: {}\n\n");
+    }
+
+    /// Every member of a record is named and described by the schema.
+    fn described(schema: &Value, record: &Value) {
+        let (Some(properties), Some(members)) = (schema["properties"].as_object(), record.as_object()) else {
+            return;
+        };
+        for (name, member) in members {
+            assert!(properties[name]["description"].is_string(), "{name}");
+            described(&properties[name], member);
+        }
+    }
+
+    fn gateway(log: &Path) -> Arc<Gateway> {
+        let text = format!("log: {{ usage: {}, payloads: true }}\n", serde_json::json!(log));
+        let config = Config::from_text("test.yaml", &text, Path::new("")).unwrap();
+        let library = Gateway::library(&config).unwrap();
+        // Some key for every provider: nothing is called.
+        let built = Gateway::build(&config, &library, &|_| Some("http://127.0.0.1:9".to_owned()), &[]);
+        Arc::new(built.unwrap())
     }
 }

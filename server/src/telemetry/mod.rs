@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use crate::config::LogSection;
 
 pub(crate) use entry::Entry;
-pub use record::{Ai, Meta, Payload, Proxy, Record, RecordUsage};
+pub use record::{Ai, Meta, Payload, Proxy, Record, RecordUsage, schema};
 pub(crate) use redact::{mask, masked};
 use sink::Sink;
 pub(crate) use sink::Ticket;

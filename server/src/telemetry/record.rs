@@ -1,55 +1,105 @@
 //! The usage record: one JSON line for each request. Times are milliseconds.
 
-use interlingua_engine::Usage;
-use schemars::JsonSchema;
+use interlingua_engine::{Class, Usage, UsageDetails};
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// One request, as it ended.
+/// Class of a request whose client went away; the other classes are the engine's.
+pub(super) const ABANDONED: &str = "client_closed";
+
+/// JSON Schema of the record, as published in `schema/standard/usage-record.json`.
+pub fn schema() -> Schema {
+    let settings = SchemaSettings::draft2020_12()
+        .for_serialize()
+        .with(|settings| settings.inline_subschemas = true)
+        .with_transform(RecursiveTransform(without_null));
+    settings.into_generator().into_root_schema_for::<Record<'_>>()
+}
+
+/// What is not known is missing: no member is ever null.
+fn without_null(schema: &mut Schema) {
+    let Some(serde_json::Value::Array(types)) = schema.get_mut("type") else { return };
+    types.retain(|word| word != "null");
+    if let [only] = types.as_slice() {
+        let only = only.clone();
+        schema.insert("type".to_owned(), only);
+    }
+}
+
+fn error_class(_: &mut SchemaGenerator) -> Schema {
+    let classes = [
+        Class::Auth,
+        Class::RateLimit,
+        Class::Overloaded,
+        Class::Timeout,
+        Class::ContextLength,
+        Class::ContentFilter,
+        Class::Invalid,
+        Class::NotFound,
+        Class::Server,
+    ];
+    let words: Vec<&str> = classes.into_iter().map(Class::as_str).chain([ABANDONED]).collect();
+    json_schema!({ "type": "string", "enum": words })
+}
+
+fn details(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object" })
+}
+
+fn body(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["object", "string"] })
+}
+
+/// One JSON line for each request: answered, refused, failed, cut or abandoned. Times are milliseconds. What is not known is missing.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(title = "Usage record")]
+#[schemars(title = "Usage record", extend("$id" = "urn:interlingua:standard:usage-record"))]
 pub struct Record<'r> {
     /// Id of the request, as in the answer's `x-interlingua-request-id`.
     pub request_id: &'r str,
     /// When the request was accepted, in milliseconds since 1970.
     pub time: u64,
-    /// Status the client got; 499 if it went away before the end.
+    /// HTTP status that the client got; 499 if it went away before the end.
+    #[schemars(range(min = 100, max = 599))]
     pub status: u16,
     /// Whether a stream was asked for.
     pub stream: bool,
-    /// `chat`, `completions`, `embeddings`.
+    /// What was asked for: `chat`, `completions`, `embeddings`.
     pub operation: &'r str,
-    /// The wire format the client speaks.
+    /// The wire format the client speaks; `standard`, as there is no other yet.
     pub client_dialect: &'r str,
-    /// Calls that were made to providers.
+    /// Calls that were made to providers; 0 if the request was refused before.
     pub attempts: u32,
-    /// What kind of failure it was, if it was one.
+    /// What kind of failure it was; missing if there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "error_class")]
     pub error_class: Option<&'r str>,
-    /// Fields of the request that the provider cannot express.
+    /// Fields of the request that the provider cannot express; missing if there are none.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub dropped: &'r [String],
-    /// Whether the token counts are the gateway's estimate.
+    /// Whether the token counts are the gateway's estimate; always false, it does not estimate yet.
     pub estimated: bool,
     /// The nested part, in the shape that tools around gateways know.
     pub ai: Ai<'r>,
 }
 
-/// See `Record`.
+/// The part of a [`Record`] under names that tools around gateways know.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Ai<'r> {
-    /// See `Record`.
+    /// What the gateway did.
     pub proxy: Proxy<'r>,
 }
 
-/// See `Record`.
+/// What the gateway did for one request.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Proxy<'r> {
-    /// Who and how long.
+    /// Who served the request, and how long it took.
     pub meta: Meta<'r>,
-    /// How much.
+    /// Tokens, as the provider counted them, and what follows from them.
     pub usage: RecordUsage<'r>,
-    /// What, if payloads are switched on.
+    /// Bodies; only if payloads are switched on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<Payload<'r>>,
 }
@@ -100,26 +150,26 @@ pub struct RecordUsage<'r> {
     /// From sending the request to the first bytes for the client; streams only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_to_first_token: Option<f64>,
-    /// Cached tokens and the like.
+    /// Parts of the prompt's tokens (`cached_tokens`, ...), as the standard format names them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
-    pub prompt_tokens_details: Option<&'r RawValue>,
-    /// Reasoning tokens and the like.
+    #[schemars(schema_with = "details")]
+    pub prompt_tokens_details: Option<&'r UsageDetails>,
+    /// Parts of the answer's tokens (`reasoning_tokens`, ...), as the standard format names them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
-    pub completion_tokens_details: Option<&'r RawValue>,
+    #[schemars(schema_with = "details")]
+    pub completion_tokens_details: Option<&'r UsageDetails>,
 }
 
 /// Bodies, cut off after 64 KiB. JSON where it is whole, else text.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Payload<'r> {
-    /// The translated request, as the provider got it, without credentials.
+    /// The translated request, as the provider got it, without credentials; a text if it was cut off after 64 KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<serde_json::Value>")]
+    #[schemars(schema_with = "body")]
     pub request: Option<&'r RawValue>,
-    /// The translated answer, as the client got it.
+    /// The answer in the standard format, as the client got it; a text if it was a stream, or cut off after 64 KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<serde_json::Value>")]
+    #[schemars(schema_with = "body")]
     pub response: Option<&'r RawValue>,
 }
 
@@ -142,8 +192,8 @@ impl<'r> RecordUsage<'r> {
             total_tokens: usage.total_tokens,
             time_per_token: llm_latency.zip(tokens).map(|(time, tokens)| time / f64::from(tokens)),
             time_to_first_token: first,
-            prompt_tokens_details: usage.prompt_tokens_details.as_deref(),
-            completion_tokens_details: usage.completion_tokens_details.as_deref(),
+            prompt_tokens_details: usage.prompt_tokens_details.as_ref(),
+            completion_tokens_details: usage.completion_tokens_details.as_ref(),
         }
     }
 }

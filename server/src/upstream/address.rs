@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn base_paths() {
         for (url, path) in [
-            ("https://a.example/openai/v1", "/openai/v1"),
+            ("https://a.example/base/v1", "/base/v1"),
             ("https://a.example:8080/v1/?k=v", "/v1/?k=v"),
             ("http://a.example/", ""),
             ("http://a.example", ""),

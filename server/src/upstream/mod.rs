@@ -19,7 +19,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-pub(crate) use address::Address;
+pub(crate) use address::{Address, base_path};
 pub(crate) use connection::UpstreamBody;
 pub(crate) use tls::{Tls, TlsOnce};
 

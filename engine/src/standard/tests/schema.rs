@@ -267,7 +267,7 @@ fn ordinary_requests_of_the_sdk_are_valid() {
         ("error", r#"{"error":{"message":"m","type":"t","param":null,"code":null}}"#),
         (
             "usage-record",
-            r#"{"ai":{"proxy":{"meta":{"provider_name":"p"}}},"request_id":"1","status":200,"stream":false}"#,
+            r#"{"request_id":"1","time":1,"status":200,"stream":false,"operation":"chat","client_dialect":"standard","attempts":1,"estimated":false,"ai":{"proxy":{"meta":{"total_latency":1.5},"usage":{}}}}"#,
         ),
         (
             "chat.chunk",

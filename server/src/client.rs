@@ -1,0 +1,284 @@
+//! The client's side of a connection in time: how long it may be silent between two requests, take for
+//! a head, and leave what it is sent unread. Knows bytes and requests in flight; knows no HTTP.
+//!
+//! hyper has one limit for a head, which it also takes for the silence before it, and none for a
+//! client that stops reading.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::alarm::Alarm;
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For the first head of a connection, and for the rest of any other.
+    pub(crate) head: Duration,
+    /// For the first byte of another request.
+    pub(crate) idle: Duration,
+    /// For taking anything of what waits for it.
+    pub(crate) write: Duration,
+}
+
+/// Counts the requests of one connection: those that began and those that ended.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl Requests {
+    /// One more is in flight, until what is returned is dropped.
+    pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(self))
+    }
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub(crate) struct InFlight(Arc<Requests>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A body whose request is in flight as long as it is there.
+#[derive(Debug)]
+pub(crate) struct Counted<B> {
+    body: B,
+    _in_flight: InFlight,
+}
+
+impl<B> Counted<B> {
+    pub(crate) fn new(body: B, in_flight: InFlight) -> Counted<B> {
+        Counted { body, _in_flight: in_flight }
+    }
+}
+
+impl<B: Body + Unpin> Body for Counted<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// What a client is expected to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    /// To send a head.
+    Head,
+    /// To send another request, or to go.
+    More,
+}
+
+/// A client's connection that does not wait for ever.
+#[derive(Debug)]
+pub(crate) struct Client<S> {
+    stream: S,
+    patience: Patience,
+    requests: Arc<Requests>,
+    /// Requests that had ended when we last looked.
+    ended: u64,
+    expected: Expected,
+    since: Instant,
+    read: Alarm,
+    /// Since when nothing could be written.
+    stuck: Option<Instant>,
+    write: Alarm,
+}
+
+impl<S> Client<S> {
+    pub(crate) fn new(stream: S, patience: Patience, requests: Arc<Requests>) -> Client<S> {
+        Client {
+            stream,
+            patience,
+            requests,
+            ended: 0,
+            expected: Expected::Head,
+            since: Instant::now(),
+            read: Alarm::default(),
+            stuck: None,
+            write: Alarm::default(),
+        }
+    }
+
+    /// Bytes came: if none were expected, a head has begun.
+    fn heard(&mut self) {
+        self.look();
+        if self.expected == Expected::More {
+            self.expected = Expected::Head;
+            self.since = Instant::now();
+        }
+    }
+
+    /// Ready if the client was silent for too long. While a request is in flight it may be.
+    fn silent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.look();
+        if self.requests.begun.load(Ordering::Relaxed) != self.ended {
+            return Poll::Pending;
+        }
+        let limit = match self.expected {
+            Expected::Head => self.patience.head,
+            Expected::More => self.patience.idle,
+        };
+        self.read.poll(self.since + limit, cx)
+    }
+
+    /// Notices the end of requests.
+    fn look(&mut self) {
+        let ended = self.requests.ended.load(Ordering::Relaxed);
+        if ended != self.ended {
+            self.ended = ended;
+            self.expected = Expected::More;
+            self.since = Instant::now();
+        }
+    }
+
+    /// The outcome of a write, or the end of patience with it.
+    fn written<T>(&mut self, outcome: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.stuck = None;
+            // Whoever still takes an answer is not idle.
+            if self.expected == Expected::More {
+                self.since = Instant::now();
+            }
+            return outcome;
+        }
+        let stuck = *self.stuck.get_or_insert_with(Instant::now);
+        ready!(self.write.poll(stuck + self.patience.write, cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Client<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        if let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
+            if buffer.filled().len() > before {
+                this.heard();
+            }
+            return Poll::Ready(outcome);
+        }
+        // As if it had gone: that ends the connection quietly between requests, and in the middle of a head too.
+        this.silent(cx).map(Ok)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Client<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.written(outcome, cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_write_vectored(cx, bytes);
+        this.written(outcome, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Client, Patience, Requests};
+    use std::io::ErrorKind;
+    use std::sync::Arc;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    const LONG: Duration = Duration::from_hours(1);
+    const SHORT: Duration = Duration::from_millis(1);
+
+    /// A connection, its counter, and the client's end. What is long never passes in a test.
+    fn connect(patience: Patience) -> (Client<DuplexStream>, Arc<Requests>, DuplexStream) {
+        let (ours, theirs) = duplex(16);
+        let requests = Arc::new(Requests::default());
+        (Client::new(ours, patience, Arc::clone(&requests)), requests, theirs)
+    }
+
+    #[tokio::test]
+    async fn heads_have_to_come() {
+        let (mut client, requests, mut theirs) = connect(Patience { head: SHORT, idle: LONG, write: LONG });
+        assert_eq!(client.read_u8().await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+        // The next one too, once it has begun.
+        drop(requests.begin());
+        theirs.write_all(b"G").await.unwrap();
+        assert_eq!(client.read_u8().await.unwrap(), b'G');
+        assert_eq!(client.read_u8().await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
+    async fn idle_connections_are_kept_for_a_while() {
+        let (mut client, requests, _theirs) = connect(Patience { head: LONG, idle: SHORT, write: LONG });
+        drop(requests.begin());
+        assert_eq!(client.read_u8().await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
+    async fn requests_in_flight_may_be_silent() {
+        let (mut client, requests, mut theirs) = connect(Patience { head: SHORT, idle: SHORT, write: LONG });
+        let in_flight = requests.begin();
+        let silence = tokio::time::timeout(20 * SHORT, client.read_u8()).await;
+        assert!(silence.is_err(), "still waiting");
+        theirs.write_all(b"G").await.unwrap();
+        assert_eq!(client.read_u8().await.unwrap(), b'G');
+        drop(in_flight);
+        assert_eq!(client.read_u8().await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
+    async fn clients_have_to_read() {
+        let (mut client, requests, mut theirs) = connect(Patience { head: LONG, idle: LONG, write: SHORT });
+        let _in_flight = requests.begin();
+        client.write_all(&[b'a'; 16]).await.unwrap();
+        assert_eq!(client.write_all(b"b").await.unwrap_err().kind(), ErrorKind::TimedOut);
+        // What was taken makes room, and gives time.
+        assert_eq!(theirs.read_u8().await.unwrap(), b'a');
+        client.write_all(b"b").await.unwrap();
+    }
+}
