@@ -106,7 +106,8 @@ async fn serve(
     let first_byte = if stream { waits.first_byte_stream } else { waits.first_byte };
     let (upstream, body) = provider.upstream.send(request, first_byte).await?.into_parts();
     let upstream = Upstream { status: upstream.status.as_u16(), headers: upstream.headers, dropped };
-    entry.answered(respond::provider_request_id(&upstream.headers).and_then(|id| id.to_str().ok()));
+    let id = respond::provider_request_id(&upstream.headers, &provider.secrets);
+    entry.answered(id.and_then(|id| id.to_str().ok()));
     if upstream.status < 200 || (300..400).contains(&upstream.status) {
         return Err(Fault::Redirect(upstream.status));
     }
@@ -248,7 +249,7 @@ impl Work<'_> {
         }
         entry.finish(upstream.status, &decoded).await;
         let mut response = respond::json(200, decoded.body);
-        response.headers_mut().extend(respond::kept(&upstream.headers));
+        response.headers_mut().extend(respond::kept(&upstream.headers, &self.provider.secrets));
         respond::tell_dropped(&mut response, &upstream.dropped);
         Ok(response)
     }
@@ -271,13 +272,14 @@ impl Work<'_> {
             .operation
             .stream(self.exchange, &AnswerHead { status: upstream.status, headers: &headers })
             .with_event_bytes(self.gateway.limits.event_bytes.bytes());
+        let kept = respond::kept(&upstream.headers, &self.provider.secrets);
         entry.streaming(200);
         let relay = Relay::new(body, decompressor, decoder, self.provider, entry.take(), permit);
         let mut response = Response::new(Answer::Stream(Box::new(relay)));
         let map = response.headers_mut();
         map.insert(CONTENT_TYPE, EVENT_STREAM);
         map.insert(CACHE_CONTROL, NO_CACHE);
-        map.extend(respond::kept(&upstream.headers));
+        map.extend(kept);
         respond::tell_dropped(&mut response, &upstream.dropped);
         Ok(response)
     }
@@ -292,9 +294,10 @@ impl Work<'_> {
     fn told(&self, mut failure: Failure, upstream: &Upstream) -> Fault {
         let secrets = &self.provider.secrets;
         failure.message = masked(&failure.message, secrets);
+        failure.kind = masked(&failure.kind, secrets);
         failure.code = failure.code.map(|code| masked(&code, secrets));
         failure.param = failure.param.map(|param| masked(&param, secrets));
-        Fault::Failed(Box::new(failure), Box::new(respond::kept(&upstream.headers)))
+        Fault::Failed(Box::new(failure), Box::new(respond::kept(&upstream.headers, secrets)))
     }
 }
 

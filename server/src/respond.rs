@@ -4,9 +4,10 @@
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
-use interlingua_engine::{Class, Failure, Refusal};
+use interlingua_engine::{Class, Failure, Refusal, Secret};
 
 use crate::body::Answer;
+use crate::telemetry::holds;
 
 /// Header with the gateway's own id of the request.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-interlingua-request-id");
@@ -218,25 +219,27 @@ pub(crate) fn identify(response: &mut Response<Answer>, id: &str) {
 }
 
 /// Those of a provider's headers that mean something to the client: rate limits, when to come back, its id.
-pub(crate) fn kept(headers: &HeaderMap) -> HeaderMap {
+/// None that quotes one of `secrets`.
+pub(crate) fn kept(headers: &HeaderMap, secrets: &[Secret]) -> HeaderMap {
     let mut kept = HeaderMap::new();
     for (name, value) in headers {
         let wanted = *name == RETRY_AFTER
             || name.as_str() == "retry-after-ms"
             || name.as_str().starts_with("x-ratelimit-");
-        if wanted {
+        if wanted && !holds(value.as_bytes(), secrets) {
             kept.append(name.clone(), value.clone());
         }
     }
-    if let Some(id) = provider_request_id(headers) {
+    if let Some(id) = provider_request_id(headers, secrets) {
         kept.insert(COMMON_REQUEST_ID, id.clone());
     }
     kept
 }
 
-/// The provider's id of the request, under either of its usual names.
-pub(crate) fn provider_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
-    headers.get(COMMON_REQUEST_ID).or_else(|| headers.get("request-id"))
+/// The provider's id of the request, under either of its usual names; not if it quotes one of `secrets`.
+pub(crate) fn provider_request_id<'h>(headers: &'h HeaderMap, secrets: &[Secret]) -> Option<&'h HeaderValue> {
+    let id = headers.get(COMMON_REQUEST_ID).or_else(|| headers.get("request-id"));
+    id.filter(|id| !holds(id.as_bytes(), secrets))
 }
 
 /// Longest value of the header that lists what was dropped; the record has all of it.

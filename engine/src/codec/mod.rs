@@ -17,6 +17,8 @@ pub(crate) struct Frame<'f> {
     pub(crate) data: &'f str,
     /// The bytes it came in, with whatever ended it.
     pub(crate) raw: &'f [u8],
+    /// The bytes hold lines that mean nothing in this framing.
+    pub(crate) odd: bool,
 }
 
 /// Why a stream cannot be read on.

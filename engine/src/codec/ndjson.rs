@@ -7,12 +7,14 @@ pub(crate) struct Ndjson {
     buffer: Vec<u8>,
     start: usize,
     searched: usize,
+    /// Nothing was taken yet: a byte order mark may stand here.
+    fresh: bool,
     max_bytes: usize,
 }
 
 impl Ndjson {
     pub(crate) fn new(max_bytes: usize) -> Self {
-        Self { buffer: Vec::new(), start: 0, searched: 0, max_bytes }
+        Self { buffer: Vec::new(), start: 0, searched: 0, fresh: true, max_bytes }
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
@@ -33,31 +35,42 @@ impl Ndjson {
                 let unfinished = self.buffer.len() - self.start;
                 return if unfinished > self.max_bytes { Err(CodecError::TooLong) } else { Ok(None) };
             };
-            let (from, to) = (self.start, self.searched + offset + 1);
-            self.start = to;
-            self.searched = to;
+            let to = self.searched + offset + 1;
+            let from = self.take(to);
             if to - from > self.max_bytes {
                 return Err(CodecError::TooLong);
             }
-            if self.line(from, to)?.is_some() {
-                return self.line(from, to);
+            if !self.is_blank(from, to) {
+                return self.line(from, to).map(Some);
             }
         }
     }
 
     /// The line that was not ended before the stream was.
     pub(crate) fn last(&mut self) -> Result<Option<Frame<'_>>, CodecError> {
-        let (from, to) = (self.start, self.buffer.len());
-        self.start = to;
-        self.searched = to;
-        self.line(from, to)
+        let to = self.buffer.len();
+        let from = self.take(to);
+        if self.is_blank(from, to) { Ok(None) } else { self.line(from, to).map(Some) }
     }
 
-    fn line(&self, from: usize, to: usize) -> Result<Option<Frame<'_>>, CodecError> {
+    /// Moves over a line; returns where its text starts: behind a byte order mark, if it is the first.
+    fn take(&mut self, to: usize) -> usize {
+        const BOM: &[u8] = b"\xef\xbb\xbf";
+        let from = self.start;
+        self.start = to;
+        self.searched = to;
+        let marked = std::mem::take(&mut self.fresh)
+            && self.buffer.get(from..to).is_some_and(|line| line.starts_with(BOM));
+        if marked { from + BOM.len() } else { from }
+    }
+
+    fn is_blank(&self, from: usize, to: usize) -> bool {
+        self.buffer.get(from..to).unwrap_or_default().iter().all(|byte| b" \t\r\n".contains(byte))
+    }
+
+    fn line(&self, from: usize, to: usize) -> Result<Frame<'_>, CodecError> {
         let raw = self.buffer.get(from..to).unwrap_or_default();
         let text = simdutf8::basic::from_utf8(raw).map_err(|_| CodecError::NotUtf8)?;
-        let text = if from == 0 { text.trim_start_matches('\u{feff}') } else { text };
-        let data = text.trim_matches([' ', '\t', '\r', '\n']);
-        Ok((!data.is_empty()).then_some(Frame { event: "", data, raw }))
+        Ok(Frame { event: "", data: text.trim_matches([' ', '\t', '\r', '\n']), raw, odd: false })
     }
 }

@@ -17,12 +17,15 @@ pub(crate) struct Sse {
     searched: usize,
     /// A CR was seen that no LF followed: here CR alone ends lines.
     bare_cr: bool,
+    /// The last line was ended by a CR at the end of what had come: an LF after it belongs to it.
+    after_cr: bool,
     fresh: bool,
     event: Field,
     data: Field,
     /// Data of several lines, joined.
     joined: String,
     lines: usize,
+    odd: bool,
     max_bytes: usize,
 }
 
@@ -41,11 +44,13 @@ impl Sse {
             line: 0,
             searched: 0,
             bare_cr: false,
+            after_cr: false,
             fresh: true,
             event: Field::default(),
             data: Field::default(),
             joined: String::new(),
             lines: 0,
+            odd: false,
             max_bytes,
         }
     }
@@ -102,6 +107,11 @@ impl Sse {
             }
             self.fresh = false;
         }
+        if self.after_cr && self.line < self.buffer.len() {
+            self.line += usize::from(self.buffer.get(self.line) == Some(&b'\n'));
+            self.searched = self.searched.max(self.line);
+            self.after_cr = false;
+        }
         let rest = self.buffer.get(self.searched..).unwrap_or_default();
         let Some(offset) = memchr::memchr2(b'\n', b'\r', rest) else {
             self.searched = self.buffer.len();
@@ -120,7 +130,7 @@ impl Sse {
             match self.buffer.get(end + 1) {
                 Some(b'\n') => self.line = end + 2,
                 Some(_) => self.bare_cr = true,
-                None if self.bare_cr => {}
+                None if self.bare_cr => self.after_cr = true,
                 // An LF may follow: the line ends with the next byte.
                 None => {
                     self.line = from;
@@ -145,7 +155,8 @@ impl Sse {
         match name {
             b"data" => self.data_line(field)?,
             b"event" => self.event = field,
-            _ => {}
+            b"" | b"id" | b"retry" => {}
+            _ => self.odd = true,
         }
         Ok(())
     }
@@ -171,11 +182,19 @@ impl Sse {
 
     /// Ends the event at `end`.
     fn finish_event(&mut self, end: usize) -> Found {
-        let found = Found { start: self.start, end, event: self.event, data: self.data, lines: self.lines };
+        let found = Found {
+            start: self.start,
+            end,
+            event: self.event,
+            data: self.data,
+            lines: self.lines,
+            odd: self.odd,
+        };
         self.start = end;
         self.event = Field::default();
         self.data = Field::default();
         self.lines = 0;
+        self.odd = false;
         found
     }
 
@@ -189,6 +208,7 @@ impl Sse {
             event: text(&self.buffer, found.event)?,
             data,
             raw: self.buffer.get(found.start..found.end).unwrap_or_default(),
+            odd: found.odd,
         })
     }
 }
@@ -199,6 +219,7 @@ struct Found {
     event: Field,
     data: Field,
     lines: usize,
+    odd: bool,
 }
 
 impl Found {

@@ -93,6 +93,8 @@ struct Parser<'a, 'o> {
     depth: usize,
     arena: &'a Arena,
     options: ParseOptions<'o>,
+    /// Objects so far that had a name twice: their bytes, and those around them, are not copied on.
+    twins: usize,
     /// Items and members of the containers that are still open.
     items: Vec<Value<'a>>,
     members: Vec<(&'a str, Value<'a>)>,
@@ -109,6 +111,7 @@ impl<'a, 'o> Parser<'a, 'o> {
             depth: 0,
             arena,
             options: *options,
+            twins: 0,
             items: Vec::with_capacity((text.len() / 64).clamp(8, 512)),
             members: Vec::with_capacity((text.len() / 48).clamp(8, 512)),
         }
@@ -132,6 +135,11 @@ impl<'a, 'o> Parser<'a, 'o> {
     fn end(&mut self) -> Parsed<()> {
         self.space();
         if self.pos == self.bytes.len() { Ok(()) } else { Err(self.error("trailing characters")) }
+    }
+
+    /// The bytes of a container, unless a name stands twice in it (`twins`: the count at its start).
+    fn raw(&self, start: usize, twins: usize) -> &'a str {
+        if self.twins == twins { self.since(start) } else { "" }
     }
 
     fn since(&self, start: usize) -> &'a str {
@@ -339,6 +347,7 @@ impl<'a, 'o> Parser<'a, 'o> {
 
     fn array<const BUILD: bool>(&mut self) -> Parsed<Value<'a>> {
         let start = self.enter()?;
+        let twins = self.twins;
         let first = self.items.len();
         if self.peek() == Some(b']') {
             self.pos += 1;
@@ -358,13 +367,14 @@ impl<'a, 'o> Parser<'a, 'o> {
             return Ok(Value::Absent);
         }
         let items = self.items.get(first..).unwrap_or_default();
-        let array = self.arena.array_with(items, self.since(start));
+        let array = self.arena.array_with(items, self.raw(start, twins));
         self.items.truncate(first);
         Ok(array)
     }
 
     fn object<const BUILD: bool>(&mut self) -> Parsed<Value<'a>> {
         let start = self.enter()?;
+        let twins = self.twins;
         let first = self.members.len();
         if self.peek() == Some(b'}') {
             self.pos += 1;
@@ -386,8 +396,8 @@ impl<'a, 'o> Parser<'a, 'o> {
                 }
             }
         }
-        let twins = has_twins(self.members.get(first..).unwrap_or_default(), |member| member.0);
-        if twins {
+        if has_twins(self.members.get(first..).unwrap_or_default(), |member| member.0) {
+            self.twins += 1;
             if self.options.unique {
                 return Err(self.error("duplicate member name"));
             }
@@ -398,9 +408,7 @@ impl<'a, 'o> Parser<'a, 'o> {
             return Ok(Value::Absent);
         }
         let members = self.members.get(first..).unwrap_or_default();
-        // Bytes with twins in them are not copied on.
-        let raw = if twins { "" } else { self.since(start) };
-        let object = self.arena.object_with(members, raw);
+        let object = self.arena.object_with(members, self.raw(start, twins));
         self.members.truncate(first);
         Ok(object)
     }
@@ -411,8 +419,12 @@ impl<'a, 'o> Parser<'a, 'o> {
         if !matches!(self.peek(), Some(b'{' | b'[')) {
             return self.value::<true>();
         }
-        let start = self.pos;
+        let (start, twins) = (self.pos, self.twins);
         self.value::<false>()?;
+        if self.twins != twins {
+            self.pos = start;
+            return self.value::<true>();
+        }
         Ok(Value::Json(self.since(start)))
     }
 

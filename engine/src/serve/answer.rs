@@ -76,7 +76,8 @@ impl Operation {
     pub fn decode(&self, exchange: &Exchange, answer: &Answer<'_>) -> Result<Decoded, Failure> {
         let operation = self.via.as_deref().unwrap_or(self);
         let arena = Arena::for_body(answer.body.len());
-        let text = simdutf8::basic::from_utf8(answer.body).map_err(|_| Failure::malformed("it is not UTF-8"))?;
+        let text =
+            simdutf8::basic::from_utf8(answer.body).map_err(|_| Failure::malformed("it is not UTF-8"))?;
         let document = parse(text, &arena, &ParseOptions::lenient(DEFAULT_DEPTH))
             .map_err(|error| Failure::malformed(&error.to_string()))?;
         let facts = operation.facts.of(exchange.fact_model());

@@ -3,7 +3,7 @@
 use super::answer::first_choice;
 use super::usage::Usage;
 use crate::codec::Frame;
-use crate::json::{Arena, DEFAULT_DEPTH, ParseOptions, parse};
+use crate::json::{Arena, DEFAULT_DEPTH, ParseOptions, parse, scan};
 use memchr::memmem;
 
 /// What an event of a passing stream is.
@@ -17,6 +17,8 @@ pub(super) enum Seen {
     Done,
     /// An error: goes on, and nothing follows.
     Error,
+    /// Not JSON: nothing of it goes on, and nothing follows.
+    Malformed,
 }
 
 #[derive(Default)]
@@ -51,11 +53,12 @@ impl Observer {
         let finishes = value_after(bytes, b"\"finish_reason\"") == Some(b'"');
         let reports = value_after(bytes, b"\"usage\"") == Some(b'{');
         let fails = matches!(value_after(bytes, b"\"error\""), Some(b'{' | b'"'));
+        let options = ParseOptions::lenient(DEFAULT_DEPTH);
         if self.first_seen && !finishes && !reports && !fails {
-            return Seen::Pass;
+            return if scan(data, arena, &options).is_ok() { Seen::Pass } else { Seen::Malformed };
         }
-        let Ok(chunk) = parse(data, arena, &ParseOptions::lenient(DEFAULT_DEPTH)) else {
-            return Seen::Pass;
+        let Ok(chunk) = parse(data, arena, &options) else {
+            return Seen::Malformed;
         };
         if !chunk.get("error").is_missing() {
             return Seen::Error;

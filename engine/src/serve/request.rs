@@ -44,7 +44,8 @@ impl<'a> Call<'a> {
         arena: &'a Arena,
         limits: &Limits,
     ) -> Result<Call<'a>, Refusal> {
-        let text = simdutf8::basic::from_utf8(body).map_err(|_| Refusal::invalid("the body is not UTF-8", ""))?;
+        let text =
+            simdutf8::basic::from_utf8(body).map_err(|_| Refusal::invalid("the body is not UTF-8", ""))?;
         let root = parse(text, arena, &ParseOptions::strict(limits.depth))
             .map_err(|error| Refusal::invalid(format!("the body is not valid JSON: {error}"), ""))?;
         if root.as_object().is_none() {

@@ -249,12 +249,17 @@ impl Core {
     fn pass(&mut self, operation: &Operation, exchange: &Exchange, frame: &Frame<'_>, out: &mut Vec<u8>) {
         let done = operation.stream.as_ref().and_then(|stream| stream.done.as_deref());
         let seen = self.observer.see(frame, done, exchange.usage_wanted, &self.arena);
-        if seen != Seen::Drop {
-            out.extend_from_slice(frame.raw);
+        match seen {
+            Seen::Drop | Seen::Malformed => {}
+            _ if frame.odd => write_event(frame, out),
+            _ => out.extend_from_slice(frame.raw),
         }
         match seen {
             Seen::Pass | Seen::Drop => {}
             Seen::Done => self.progress = Progress::Ended,
+            Seen::Malformed => {
+                self.fail(Failure::malformed("a message of the stream is not JSON"), out);
+            }
             Seen::Error => {
                 let arena = Arena::new();
                 let document =
@@ -580,6 +585,24 @@ impl Core {
             }
         }
     }
+}
+
+/// An event without the lines around it that mean nothing.
+fn write_event(frame: &Frame<'_>, out: &mut Vec<u8>) {
+    if frame.data.is_empty() {
+        return;
+    }
+    if !frame.event.is_empty() {
+        out.extend_from_slice(b"event: ");
+        out.extend_from_slice(frame.event.as_bytes());
+        out.push(b'\n');
+    }
+    for line in frame.data.lines() {
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(line.as_bytes());
+        out.push(b'\n');
+    }
+    out.push(b'\n');
 }
 
 /// What follows a step.

@@ -51,10 +51,10 @@ pub(crate) struct SpecFile {
     #[schemars(title = "Provider name", length(max = 64), extend(
         "pattern" = "^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$",
         "patternErrorMessage" = "a provider name has lower-case letters, digits, `-` and `_`, and starts and ends with a letter or digit",
-        "examples" = ["anthropic"]))]
+        "examples" = ["acme"]))]
     pub provider: String,
     /// The name for people.
-    #[schemars(title = "Title", length(min = 1), extend("examples" = ["Anthropic Messages"]))]
+    #[schemars(title = "Title", length(min = 1), extend("examples" = ["Acme Chat"]))]
     pub title: Option<String>,
     /// Address of the provider's own documentation.
     #[schemars(title = "Documentation", extend(
@@ -66,7 +66,7 @@ pub(crate) struct SpecFile {
     #[schemars(title = "Status", extend("examples" = ["stable"]))]
     pub status: Option<Status>,
     /// The spec that says everything this one does not. Mappings are merged, lists and other values replace, null removes.
-    #[schemars(title = "Parent spec", length(min = 1), extend("examples" = ["openai"]))]
+    #[schemars(title = "Parent spec", length(min = 1), extend("examples" = ["acme"]))]
     pub extends: Option<String>,
     /// What an operator may set for this provider; read as `$config.name`.
     #[serde(default)]

@@ -46,7 +46,7 @@ fn error_class(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn details(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "object" })
+    json_schema!({ "type": "object", "additionalProperties": { "type": "integer", "minimum": 0 } })
 }
 
 fn body(_: &mut SchemaGenerator) -> Schema {

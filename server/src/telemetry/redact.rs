@@ -11,11 +11,7 @@ const MIN_SECRET_BYTES: usize = 6;
 
 /// Replaces every occurrence of a secret in `bytes` from `start` on.
 pub(crate) fn mask(bytes: &mut Vec<u8>, start: usize, secrets: &[Secret]) {
-    for secret in secrets
-        .iter()
-        .map(|secret| secret.expose().as_bytes())
-        .filter(|secret| secret.len() >= MIN_SECRET_BYTES)
-    {
+    for secret in searched(secrets) {
         let Some(rest) = bytes.get(start..) else { return };
         if memmem::find(rest, secret).is_none() {
             continue;
@@ -33,7 +29,17 @@ pub(crate) fn mask(bytes: &mut Vec<u8>, start: usize, secrets: &[Secret]) {
     }
 }
 
-/// The same for a text.
+/// Whether there is a secret in `bytes`.
+pub(crate) fn holds(bytes: &[u8], secrets: &[Secret]) -> bool {
+    searched(secrets).any(|secret| memmem::find(bytes, secret).is_some())
+}
+
+fn searched(secrets: &[Secret]) -> impl Iterator<Item = &[u8]> {
+    let bytes = secrets.iter().map(|secret| secret.expose().as_bytes());
+    bytes.filter(|secret| secret.len() >= MIN_SECRET_BYTES)
+}
+
+/// The same as `mask` for a text.
 pub(crate) fn masked(text: &str, secrets: &[Secret]) -> String {
     let mut bytes = text.as_bytes().to_vec();
     mask(&mut bytes, 0, secrets);
@@ -42,13 +48,14 @@ pub(crate) fn masked(text: &str, secrets: &[Secret]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::masked;
+    use super::{holds, masked};
     use interlingua_engine::Secret;
 
     #[test]
     fn masks() {
         let secrets = [Secret::new("sk-123456".to_owned()), Secret::new("abc".to_owned())];
         assert_eq!(masked("key sk-123456 and sk-123456!", &secrets), "key *** and ***!");
+        assert!(holds(b"a sk-123456", &secrets) && !holds(b"abc sk-12345", &secrets));
         assert_eq!(masked("abc sk-12345", &secrets), "abc sk-12345");
     }
 }
