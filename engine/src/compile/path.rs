@@ -20,6 +20,12 @@ const MARK: char = '\u{E000}';
 /// Longest path or condition, in bytes.
 const MAX_PATH_BYTES: usize = 4096;
 
+/// Brackets and parentheses within each other; the parser tries alternatives again at each level.
+const MAX_NESTED: usize = 24;
+
+/// Functions within functions: there the parser's work doubles with each level, and more.
+const MAX_CALLS: usize = 3;
+
 /// Largest compiled regular expression, in bytes.
 const MAX_REGEX_BYTES: usize = 1 << 20;
 
@@ -65,6 +71,14 @@ impl Compiler<'_> {
         }
         if text.contains(MARK) {
             self.error(code, at, "private-use characters are not allowed here");
+            return None;
+        }
+        if nests_too_deep(whole) {
+            self.error(
+                code,
+                at,
+                format!("nested deeper than {MAX_NESTED} brackets or {MAX_CALLS} functions within functions"),
+            );
             return None;
         }
         match parse_json_path(&mark(whole)) {
@@ -798,6 +812,36 @@ fn marked(segments: &[Segment]) -> Option<(&str, &[Segment])> {
         Some((Segment::Selector(Selector::Name(name)), rest)) => Some((name.strip_prefix(MARK)?, rest)),
         _ => None,
     }
+}
+
+/// Whether brackets outside of quoted texts nest deeper than the parser can stand.
+fn nests_too_deep(text: &str) -> bool {
+    let mut open: Vec<bool> = Vec::new();
+    let mut quote: Option<char> = None;
+    let (mut before, mut escaped, mut calls) = (' ', false, 0);
+    for c in text.chars() {
+        match quote {
+            Some(_) if escaped => escaped = false,
+            Some(_) if c == '\\' => escaped = true,
+            Some(mark) if c == mark => quote = None,
+            Some(_) => {}
+            None if c == '\'' || c == '"' => quote = Some(c),
+            None if c == '(' || c == '[' => {
+                let call = c == '(' && before.is_ascii_alphabetic();
+                calls += usize::from(call);
+                open.push(call);
+                if open.len() > MAX_NESTED || calls > MAX_CALLS {
+                    return true;
+                }
+            }
+            None if c == ')' || c == ']' => {
+                calls -= usize::from(open.pop().unwrap_or(false));
+            }
+            None => {}
+        }
+        before = c;
+    }
+    false
 }
 
 /// Writes `$name` as `$.<mark>name` outside of quoted texts.
