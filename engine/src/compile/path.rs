@@ -163,6 +163,16 @@ impl Compiler<'_> {
 
     fn selector(&mut self, at: At, text: &str, selector: &Selector, known: Known) -> Option<(Step, Known)> {
         match selector {
+            // The parser skips blanks inside of bare names.
+            Selector::Name(name) if name.contains(char::is_whitespace) && !is_quoted(text, name) => {
+                self.error_with(
+                    codes::BAD_PATH,
+                    at,
+                    format!("bad path {}: a blank inside of a name", quoted(text)),
+                    "a name with a blank in it is written in brackets: `$['a b']`",
+                );
+                None
+            }
             Selector::Name(name) => {
                 let next = self.member(at, text, name, known)?;
                 Some((Step::Name(name.as_str().into()), next))
@@ -812,6 +822,10 @@ fn marked(segments: &[Segment]) -> Option<(&str, &[Segment])> {
         Some((Segment::Selector(Selector::Name(name)), rest)) => Some((name.strip_prefix(MARK)?, rest)),
         _ => None,
     }
+}
+
+fn is_quoted(text: &str, name: &str) -> bool {
+    text.contains(&format!("'{name}'")) || text.contains(&format!("\"{name}\""))
 }
 
 /// Whether brackets outside of quoted texts nest deeper than the parser can stand.
