@@ -206,7 +206,7 @@ fn garbage() {
     let alphabet: Vec<char> =
         "aZ09 \n\t:-[]{},'\"#&*!|>%@`$?./\\é\u{1f600}\u{feff}\u{85}\u{0}".chars().collect();
     for size in [10, 100, 1000, 10_000] {
-        for _ in 0..100_000 / (size + 900) {
+        for _ in 0..20_000 / (size + 900) {
             let text: String = (0..size).map(|_| *rng.pick(&alphabet)).collect();
             assert!(load(text.clone()).is_err());
             let _ = load(format!("{HEAD}{text}"));
@@ -236,7 +236,7 @@ fn garbage() {
         "\u{1f600}",
         "\u{0}",
     ] {
-        for size in [1 << 10, 1 << 16, 1 << 20, (1 << 20) + 1] {
+        for size in [1 << 10, 1 << 16, (1 << 20) + 1] {
             refused(piece.repeat(size / piece.len()));
         }
     }
@@ -347,12 +347,12 @@ fn many_files() {
         path: format!("{name}.yaml"),
         text: format!("interlingua: 1\nprovider: {name}\nextends: {parent}\n"),
     };
-    let chain: Vec<Source> = (0..300).map(|nth| spec(&format!("p{nth}"), &format!("p{}", nth + 1))).collect();
+    let chain: Vec<Source> = (0..100).map(|nth| spec(&format!("p{nth}"), &format!("p{}", nth + 1))).collect();
     let _ = load_all(chain);
     let circle: Vec<Source> =
-        (0..300).map(|nth| spec(&format!("p{nth}"), &format!("p{}", (nth + 1) % 300))).collect();
+        (0..100).map(|nth| spec(&format!("p{nth}"), &format!("p{}", (nth + 1) % 100))).collect();
     assert!(load_all(circle).is_err());
-    let _ = load_all((0..5000).map(|nth| spec(&format!("p{nth}"), "openai")).collect());
+    let _ = load_all((0..200).map(|nth| spec(&format!("p{nth}"), "openai")).collect());
     assert!(load_all(vec![spec("a", "a")]).is_err());
     let _ = load_all(Vec::new());
 }

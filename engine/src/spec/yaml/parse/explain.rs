@@ -8,7 +8,7 @@ use crate::diagnostic::{SpecError, quoted};
 use crate::spec::yaml::At;
 
 pub(super) fn empty(file: u16) -> SpecError {
-    SpecError::new(codes::EMPTY_FILE, At::file(file), "", "the file is empty")
+    SpecError::new(codes::EMPTY_FILE, At { file, line: 1, column: 1 }, "", "the file is empty")
         .with_help("start with `interlingua: 1` and `provider: <name>`")
 }
 
