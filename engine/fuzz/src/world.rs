@@ -21,6 +21,8 @@ impl World {
         collect(&root.join("tests/specs"), &mut files);
         let mut specs = Vec::new();
         collect(&root.join("specs"), &mut specs);
+        // Fixtures lie below.
+        specs.retain(|path| path.parent().is_some_and(|folder| folder.ends_with("specs")));
         let sources: Vec<Source> = specs
             .iter()
             .filter(|path| path.extension().is_some_and(|end| end == "yaml"))

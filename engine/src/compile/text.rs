@@ -15,8 +15,11 @@ use std::sync::Arc;
 /// Longest text template, in bytes.
 const MAX_TEXT_BYTES: usize = 16 * 1024;
 
-/// Opening braces and parentheses of one template: Handlebars' own parser recurses on them.
-const MAX_TAGS: usize = 512;
+/// Opening braces of one template.
+const MAX_BRACES: usize = 512;
+
+/// Blocks and parentheses of one template: Handlebars' own parser recurses on both.
+const MAX_NESTED: usize = 32;
 
 /// The pieces of a text; none if it has blocks.
 type Pieces = Option<Vec<Piece>>;
@@ -24,8 +27,8 @@ type Pieces = Option<Vec<Piece>>;
 impl Compiler<'_> {
     /// A text with holes.
     pub(crate) fn template(&mut self, at: At, text: &str, place: Place, carry: bool) -> Option<Node> {
-        if text.len() > MAX_TEXT_BYTES || text.matches(['{', '(']).count() > MAX_TAGS {
-            self.error(codes::BAD_TEXT, at, "this text template is too long");
+        if is_too_complex(text) {
+            self.error(codes::BAD_TEXT, at, "this text template is too long or has too many blocks");
             return None;
         }
         let template = match Template::compile(text) {
@@ -119,6 +122,14 @@ impl Compiler<'_> {
             .collect();
         Some(Node::Render(Box::new(Rendered { registry: Arc::new(registry), roots })))
     }
+}
+
+fn is_too_complex(text: &str) -> bool {
+    let blocks = ["{{#", "{{~#", "{{^", "{{~^", "{{else", "("].iter().map(|mark| text.matches(mark).count());
+    text.len() > MAX_TEXT_BYTES
+        || text.matches('{').count() > MAX_BRACES
+        || text.contains("{{{{{")
+        || blocks.sum::<usize>() > MAX_NESTED
 }
 
 /// Joins neighbouring literals; a text without holes is a constant.
