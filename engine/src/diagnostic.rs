@@ -45,7 +45,7 @@ struct Inner {
 impl SpecError {
     /// A mistake at a place, with the JSON Pointer of the value it is about.
     ///
-    /// `message` is one line in lower case without a period, the user's text in backticks ([`quoted`]).
+    /// `message` is one line in lower case without a period, the user's text in backticks (`quoted`).
     pub fn new(code: Code, at: At, pointer: impl Into<String>, message: impl Into<String>) -> SpecError {
         SpecError(Box::new(Inner {
             code,

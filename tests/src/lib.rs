@@ -27,7 +27,7 @@ pub fn root() -> PathBuf {
 }
 
 /// Longest wait for anything that must happen: generous, because it only passes when something is broken.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits for what must happen, and fails the test if it does not.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {

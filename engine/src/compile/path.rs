@@ -838,7 +838,6 @@ fn nests_too_deep(text: &str) -> bool {
             Some(_) if escaped => escaped = false,
             Some(_) if c == '\\' => escaped = true,
             Some(mark) if c == mark => quote = None,
-            Some(_) => {}
             None if c == '\'' || c == '"' => quote = Some(c),
             None if c == '(' || c == '[' => {
                 let call = c == '(' && before.is_ascii_alphabetic();
@@ -851,7 +850,7 @@ fn nests_too_deep(text: &str) -> bool {
             None if c == ')' || c == ']' => {
                 calls -= usize::from(open.pop().unwrap_or(false));
             }
-            None => {}
+            _ => {}
         }
         before = c;
     }

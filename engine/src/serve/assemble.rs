@@ -220,7 +220,12 @@ impl Assembler {
             }
             write_text(name, out);
             out.push(b':');
-            if self.member(place, name, *value, arena, out)? {
+            let written = self.member(place, name, *value, arena, out);
+            if written.is_err() {
+                // Half a chunk is worse than none.
+                out.truncate(whole);
+            }
+            if written? {
                 sent = true;
             } else {
                 out.truncate(member);
@@ -362,7 +367,9 @@ impl Assembler {
         };
         let first = call.id.is_none();
         let kind = text_of(item.get("type"), arena);
-        call.custom |= kind.as_deref() == Some("custom") || !item.get("custom").is_missing();
+        if first {
+            call.custom = kind.as_deref() == Some("custom") || !item.get("custom").is_missing();
+        }
         out.extend_from_slice(b"{\"index\":");
         write_number(nth, out);
         if first {
@@ -513,7 +520,10 @@ impl Assembler {
             }
             out.push(b'}');
         } else {
-            out.extend_from_slice(b"\"text\":\"\",\"logprobs\":null");
+            out.extend_from_slice(b"\"text\":\"\"");
+            if !beside.iter().any(|(name, _)| name == "logprobs") {
+                out.extend_from_slice(b",\"logprobs\":null");
+            }
         }
         out.extend_from_slice(b",\"finish_reason\":");
         write_text(&reason, out);

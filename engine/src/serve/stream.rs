@@ -672,7 +672,8 @@ impl<'a> Run<'a> {
         match value.as_object() {
             None => Ok((number(value), Vec::new())),
             Some(members) => {
-                let beside = members.iter().filter(|(name, _)| *name != "index").copied().collect();
+                let own = |name: &str| matches!(name, "index" | "delta" | "finish_reason" | "text");
+                let beside = members.iter().filter(|(name, _)| !own(name)).copied().collect();
                 Ok((number(value.get("index")), beside))
             }
         }

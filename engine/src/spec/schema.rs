@@ -14,6 +14,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use super::model::SpecFile;
+use super::operators::{Role, operator};
 use crate::fixture::FixtureFile;
 
 pub(crate) use check::check;
@@ -43,6 +44,12 @@ pub(crate) enum Rules {
 /// published form is as lenient as that inside of mappings that are merged, and the loader strict.
 pub fn provider_schema() -> Value {
     let mut schema = relaxed(whole());
+    // The operator that an argument belongs to may be said by the parent.
+    for keyword in ["dependentRequired", "dependentSchemas"] {
+        if let Some(Value::Object(needs)) = schema.pointer_mut(&format!("/$defs/Template/{keyword}")) {
+            needs.retain(|key, _| operator(key).is_some_and(|key| matches!(key.role, Role::Operator { .. })));
+        }
+    }
     if let Some(root) = schema.as_object_mut() {
         root.insert("if".to_owned(), json!({ "not": { "required": ["extends"] } }));
         root.insert("then".to_owned(), json!({ "required": ["upstream", "operations"] }));
@@ -111,9 +118,6 @@ fn derived<T: JsonSchema>(id: &str) -> Value {
 /// Undoes what makes messages vague: unions with null, lists of constants, empty defaults.
 fn precise(schema: &mut Schema) {
     let Some(members) = schema.as_object_mut() else { return };
-    if members.get("title").is_some_and(|title| title == "Mapping") {
-        return;
-    }
     without_null(members);
     constants_to_enum(members);
     if members.get("default").is_some_and(|value| !value.is_string()) {

@@ -72,16 +72,22 @@ impl JsonSchema for Template {
                 }
             }
         }
-        json_schema!({
+        // Said where it is used without words of its own: editors would show it instead of those.
+        let mut member = json!({
             "title": "Mapping",
             "description": "The output, written as YAML: `$.path` and `$name.path` read (RFC 9535), texts may have holes `{{$.path}}`, a mapping with a `$` key is an operator, anything else is itself. A member whose name starts with `$` is written `$$name`. The names in scope are listed under `x-scope` of the section that holds the mapping.",
+        });
+        if let (Some(member), Value::Object(this)) = (member.as_object_mut(), this) {
+            member.extend(this);
+        }
+        json_schema!({
             "type": ["object", "array", "string", "number", "boolean", "null"],
             "properties": properties,
-            "patternProperties": { "^([^$]|\\$\\$)": this },
+            "patternProperties": { "^([^$]|\\$\\$)": member },
             "additionalProperties": false,
             "dependentRequired": required,
             "dependentSchemas": schemas,
-            "items": this,
+            "items": member,
         })
     }
 }
