@@ -53,7 +53,8 @@ fn main() -> ExitCode {
         if target.dangerous {
             keep(&current, &input);
         }
-        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (target.run)(&mut world, &input)));
+        let panicked =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (target.run)(&mut world, &input)));
         let took = start.elapsed();
         if panicked.is_err() || took > SLOW {
             findings += 1;
@@ -68,5 +69,7 @@ fn main() -> ExitCode {
 
 fn keep(file: &Path, input: &[u8]) {
     let folder = file.parent().expect("a file in a folder");
-    std::fs::create_dir_all(folder).and_then(|()| std::fs::write(file, input)).expect("findings can be written");
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(file, input))
+        .expect("findings can be written");
 }

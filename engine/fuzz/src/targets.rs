@@ -2,8 +2,8 @@
 
 use crate::world::{World, encode};
 use interlingua_engine::{
-    Answer, AnswerHead, Arena, Library, ParseOptions, Progress, Settings, Source, StreamDecoder, parse, scan, write_line,
-    write_value,
+    Answer, AnswerHead, Arena, Library, ParseOptions, Progress, Settings, Source, StreamDecoder, parse, scan,
+    write_line, write_value,
 };
 use serde::de::IgnoredAny;
 
@@ -51,7 +51,10 @@ fn json(_: &mut World, input: &[u8]) {
             let line = std::str::from_utf8(&out).expect("UTF-8");
             assert!(!line.contains(['\n', '\r']));
             let same = |left: &str, right: &str| {
-                match (serde_json::from_str::<serde_json::Value>(left), serde_json::from_str::<serde_json::Value>(right)) {
+                match (
+                    serde_json::from_str::<serde_json::Value>(left),
+                    serde_json::from_str::<serde_json::Value>(right),
+                ) {
                     (Ok(left), Ok(right)) => left == right,
                     // A number that no double holds, perhaps in a twin that is gone.
                     (left, _) => left.is_err(),
@@ -102,13 +105,15 @@ fn template_seeds(world: &World) -> Vec<Vec<u8>> {
     let mut seeds: Vec<Vec<u8>> = Vec::new();
     for source in &world.sources {
         for line in source.text.lines() {
-            let text = line.split_once(": ").map_or(line, |(_, value)| value).trim().trim_matches(['"', '\'']);
+            let text =
+                line.split_once(": ").map_or(line, |(_, value)| value).trim().trim_matches(['"', '\'']);
             if text.contains('$') {
                 seeds.push(text.as_bytes().to_vec());
             }
         }
     }
-    seeds.push(b"{{#each $.messages}}{{#if content}}[{{role}}] {{content}}{{else}}-{{/if}}{{/each}}".to_vec());
+    seeds
+        .push(b"{{#each $.messages}}{{#if content}}[{{role}}] {{content}}{{else}}-{{/if}}{{/each}}".to_vec());
     seeds
 }
 
@@ -154,7 +159,8 @@ fn streams(world: &mut World, input: &[u8]) {
         assert_ne!(progress, Progress::Open, "{name}");
         // The last event: its lines may go on after the word.
         let last = text.trim_end().rsplit("\n\n").next().unwrap_or_default();
-        let done = last.lines().any(|line| line.strip_prefix("data:").is_some_and(|data| data.trim() == "[DONE]"));
+        let done =
+            last.lines().any(|line| line.strip_prefix("data:").is_some_and(|data| data.trim() == "[DONE]"));
         assert_eq!(done, progress == Progress::Ended, "{name}: [DONE] and {progress:?}: {text}");
     }
 }
@@ -187,7 +193,11 @@ fn answers(world: &mut World, input: &[u8]) {
                     Err(failure) => failure,
                     Ok(decoded) => {
                         let text = std::str::from_utf8(&decoded.body).expect("UTF-8");
-                        assert!(serde_json::from_str::<IgnoredAny>(text).is_ok(), "{}: {text}", operation.name());
+                        assert!(
+                            serde_json::from_str::<IgnoredAny>(text).is_ok(),
+                            "{}: {text}",
+                            operation.name()
+                        );
                         continue;
                     }
                 }

@@ -1,8 +1,8 @@
 //! What inputs meet: the real specs, compiled, and the files that seeds come from.
 
 use interlingua_engine::{
-    AnswerHead, Arena, Call, Encoded, Exchange, Library, Limits, Operation, Options, Program, Refusal, Secret, Setting,
-    Settings, Source, StreamDecoder, Target,
+    AnswerHead, Arena, Call, Encoded, Exchange, Library, Limits, Operation, Options, Program, Refusal,
+    Secret, Setting, Settings, Source, StreamDecoder, Target,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,7 +67,8 @@ fn minimal(operation: &Operation) -> String {
         "completions" => r#""prompt":"Hi""#,
         _ => r#""input":"Hi""#,
     };
-    let stream = if operation.can_stream() { r#","stream":true,"stream_options":{"include_usage":true}"# } else { "" };
+    let stream =
+        if operation.can_stream() { r#","stream":true,"stream_options":{"include_usage":true}"# } else { "" };
     format!("{{\"model\":\"m\",{rest}{stream}}}")
 }
 
@@ -75,8 +76,14 @@ pub fn encode(operation: &Operation, body: &[u8]) -> Result<Encoded, Refusal> {
     let arena = Arena::new();
     let call = Call::parse(operation.name(), body, &arena, &Limits::default())?;
     let options = Options::none();
-    let target =
-        Target { model: "claude-sonnet-4-5", base_model: None, options: &options, strict: false, id: "test", now: 1 };
+    let target = Target {
+        model: "claude-sonnet-4-5",
+        base_model: None,
+        options: &options,
+        strict: false,
+        id: "test",
+        now: 1,
+    };
     operation.encode(&call, &target)
 }
 

@@ -211,6 +211,9 @@ pub(crate) fn read_failure<'a>(
         (None, None) => Failure::new(502, Class::Server, ""),
     };
     failure.message = text(&errors.message).unwrap_or_default();
+    if failure.message.is_empty() && http < 400 {
+        "the provider reported an error without a message".clone_into(&mut failure.message);
+    }
     failure.kind =
         text(&errors.kind).unwrap_or_else(|| default_kind(failure.class, failure.status).to_owned());
     failure.code = text(&errors.code).or_else(|| default_code(failure.class).map(str::to_owned));

@@ -287,7 +287,7 @@ impl Operation {
             if self.is_listed(&self.unsupported.reject_extras, name) {
                 return Err(self.unsupported_field(name));
             }
-            names.push(name.chars().take(MAX_NAME).collect());
+            names.push(if name.is_empty() { "?".to_owned() } else { name.chars().take(MAX_NAME).collect() });
         }
         for name in &run.losses {
             let ignored = self
