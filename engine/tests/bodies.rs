@@ -538,3 +538,39 @@ fn an_error_without_words() {
         }
     }
 }
+
+/// Found by a property test: each of these was compared with all of those before it. The bound is far
+/// above what linear work takes and far below what quadratic work would.
+#[test]
+fn work_grows_with_the_body_only() {
+    const MANY: usize = 150_000;
+    let ids: Vec<Json> = (0..MANY)
+        .map(|nth| json!({ "id": format!("call.{nth}"), "type": "function", "function": { "name": "f", "arguments": "{}" } }))
+        .collect();
+    let mut renamed = minimal("chat");
+    renamed["messages"] =
+        json!([{ "role": "user", "content": "x" }, { "role": "assistant", "tool_calls": ids }]);
+    let mut wide = minimal("chat");
+    for nth in 0..MANY {
+        wide[format!("unknown_{nth}")] = json!(nth);
+    }
+    // Wide, and looked into for every message.
+    let mut both = wide.clone();
+    both["messages"] = (0..MANY / 4).map(|nth| json!({ "role": if nth % 2 == 0 { "user" } else { "assistant" }, "content": "x", "name": "n" })).collect();
+    let mut fields = json!({ "role": "user", "content": "x" });
+    for nth in 0..MANY {
+        fields[format!("unknown_{nth}")] = json!(nth);
+    }
+    let mut inside = minimal("chat");
+    inside["messages"] = json!([fields, fields]);
+    for body in [renamed, wide, both, inside] {
+        let body = body.to_string();
+        for (spec, operation) in operations().iter().filter(|(_, operation)| operation.name() == "chat") {
+            let start = std::time::Instant::now();
+            // A request that is refused as too complex is an answer, too.
+            drop(encode(operation, body.as_bytes(), "m"));
+            let took = start.elapsed();
+            assert!(took.as_secs() < 15, "{spec}: {took:?}");
+        }
+    }
+}

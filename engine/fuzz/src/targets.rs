@@ -157,10 +157,11 @@ fn streams(world: &mut World, input: &[u8]) {
         assert_eq!(text, plain(&split), "{name}: cut by {piece}");
         assert_eq!(progress, split_progress);
         assert_ne!(progress, Progress::Open, "{name}");
-        // The last event: its lines may go on after the word.
+        // All data of the last event is the word.
         let last = text.trim_end().rsplit("\n\n").next().unwrap_or_default();
-        let done =
-            last.lines().any(|line| line.strip_prefix("data:").is_some_and(|data| data.trim() == "[DONE]"));
+        let data: Vec<&str> =
+            last.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim).collect();
+        let done = data.concat() == "[DONE]";
         assert_eq!(done, progress == Progress::Ended, "{name}: [DONE] and {progress:?}: {text}");
     }
 }

@@ -225,24 +225,24 @@ impl<'s> Compiler<'s> {
     }
 
     fn rename(&mut self, key: &'s Key, rule: &'s Yaml) -> Option<Rule> {
-        let max = rule.get("max").and_then(Yaml::as_int).and_then(|max| usize::try_from(max).ok());
-        let max = max.unwrap_or(64);
+        let length = |name| rule.get(name).and_then(Yaml::as_int).and_then(|max| usize::try_from(max).ok());
+        let (min, max) = (length("min").unwrap_or(0), length("max").unwrap_or(64));
         let pattern = rule.get("pattern").and_then(Yaml::as_str).unwrap_or("[a-zA-Z0-9_-]");
         let regex = self.regex(rule.at, pattern, true)?;
         let mut allowed = [false; 128];
         for (code, slot) in (0_u8..128).zip(allowed.iter_mut()) {
             *slot = regex.is_match(char::from(code).encode_utf8(&mut [0; 4]));
         }
-        if max < 12 || !allowed.contains(&true) {
+        let compiled = Rule::new(allowed, min, max);
+        if compiled.is_none() {
             self.error_with(
                 codes::BAD_RENAME,
                 key.at,
                 format!("the rule for `{}` leaves no room for names", key.text),
-                "`pattern` is one character class, such as `[a-zA-Z0-9_-]`; `max` is at least 12",
+                "`pattern` is one class of ten or more characters, such as `[a-zA-Z0-9_-]`; `max` is at least 8, `min` at most 16",
             );
-            return None;
         }
-        Some(Rule { allowed, max })
+        compiled
     }
 
     fn errors_mapping(&mut self, tree: &'s Yaml) -> Errors {

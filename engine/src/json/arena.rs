@@ -1,6 +1,6 @@
 //! Bump memory of one request or one stream message. Knows nothing of what is stored in it.
 
-use super::value::{Array, Object, Value};
+use super::value::{Array, Object, Value, WIDE};
 use bumpalo::Bump;
 use bumpalo::collections::{String as BumpString, Vec as BumpVec};
 
@@ -61,7 +61,22 @@ impl Arena {
 
     pub(crate) fn object_with<'a>(&'a self, members: &[(&'a str, Value<'a>)], raw: &'a str) -> Value<'a> {
         let members = self.bump.alloc_slice_copy(members);
-        Value::Object(self.bump.alloc(Object { members, raw }))
+        self.object_in(members, raw)
+    }
+
+    fn object_in<'a>(&'a self, members: &'a [(&'a str, Value<'a>)], raw: &'a str) -> Value<'a> {
+        let order = if members.len() > WIDE { self.order(members) } else { &[] };
+        Value::Object(self.bump.alloc(Object { members, raw, order }))
+    }
+
+    #[cold]
+    fn order<'a>(&'a self, members: &[(&'a str, Value<'a>)]) -> &'a [u32] {
+        let Ok(count) = u32::try_from(members.len()) else {
+            return &[];
+        };
+        let order = self.bump.alloc_slice_fill_iter(0..count);
+        order.sort_unstable_by_key(|place| members.get(*place as usize).map_or("", |(name, _)| *name));
+        order
     }
 
     /// A growing list in the arena; it becomes a value without being copied.
@@ -82,8 +97,7 @@ impl Arena {
 
     /// An object out of members that already are in the arena.
     pub(crate) fn object_of<'a>(&'a self, members: BumpVec<'a, (&'a str, Value<'a>)>) -> Value<'a> {
-        let members = members.into_bump_slice();
-        Value::Object(self.bump.alloc(Object { members, raw: "" }))
+        self.object_in(members.into_bump_slice(), "")
     }
 
     /// Slots of a run, all absent.

@@ -48,6 +48,28 @@ pub struct Object<'a> {
     pub members: &'a [(&'a str, Value<'a>)],
     /// Source bytes; empty if the object was built.
     pub raw: &'a str,
+    /// Places of the members by name, for objects with many; empty for the usual ones.
+    pub(super) order: &'a [u32],
+}
+
+/// Members from which on an object is searched by its order.
+pub(super) const WIDE: usize = 32;
+
+impl<'a> Object<'a> {
+    /// The member of that name.
+    #[inline]
+    pub fn get(&self, name: &str) -> Option<Value<'a>> {
+        if self.members.len() > WIDE && !self.order.is_empty() {
+            return self.search(name);
+        }
+        self.members.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
+    }
+
+    fn search(&self, name: &str) -> Option<Value<'a>> {
+        let member = |place: &u32| usize::try_from(*place).ok().and_then(|place| self.members.get(place));
+        let row = self.order.binary_search_by(|place| member(place).map_or("", |(key, _)| key).cmp(name)).ok()?;
+        self.order.get(row).and_then(member).map(|(_, value)| *value)
+    }
 }
 
 impl<'a> Value<'a> {
@@ -69,9 +91,7 @@ impl<'a> Value<'a> {
     /// The member of that name; absent if there is none or this is no object.
     pub fn get(self, name: &str) -> Value<'a> {
         match self {
-            Value::Object(object) => {
-                object.members.iter().find(|(key, _)| *key == name).map_or(Value::Absent, |(_, value)| *value)
-            }
+            Value::Object(object) => object.get(name).unwrap_or(Value::Absent),
             _ => Value::Absent,
         }
     }

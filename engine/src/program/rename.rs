@@ -1,7 +1,7 @@
 //! Names that a provider limits: shortened and cleaned on the way out, undone in answers.
 
 use crate::json::{Arena, Value};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 
 /// The rules of one spec.
 #[derive(Debug, Default)]
@@ -14,16 +14,38 @@ pub(crate) struct Renames {
 #[derive(Debug)]
 pub(crate) struct Rule {
     /// By ASCII code; other characters are never allowed.
-    pub(crate) allowed: [bool; 128],
-    pub(crate) max: usize,
+    allowed: [bool; 128],
+    /// What a hash is written with.
+    digits: Vec<u8>,
+    min: usize,
+    max: usize,
 }
+
+/// Digits of a hash that tell two cleaned names apart.
+const HASH_DIGITS: usize = 8;
+
+/// Hashes that are tried for one name.
+const MAX_SALTS: u64 = 1000;
 
 /// Names as sent, with the names they stand for.
 pub(crate) type Undo = Vec<(String, String)>;
 
 impl Rule {
+    /// None if names of such characters and lengths cannot be told apart.
+    pub(crate) fn new(allowed: [bool; 128], min: usize, max: usize) -> Option<Rule> {
+        let is_allowed = |byte: u8| allowed.get(usize::from(byte)).copied().unwrap_or(false);
+        let hex = b"0123456789abcdef";
+        let digits: Vec<u8> = if hex.iter().all(|byte| is_allowed(*byte)) {
+            hex.to_vec()
+        } else {
+            (0..128).filter(|byte| is_allowed(*byte)).collect()
+        };
+        let enough = digits.len() >= 10 && max >= HASH_DIGITS && min <= max && min <= 2 * HASH_DIGITS;
+        enough.then_some(Rule { allowed, digits, min, max })
+    }
+
     fn fits(&self, name: &str) -> bool {
-        !name.is_empty() && name.len() <= self.max && name.bytes().all(|byte| self.allows(byte))
+        (self.min.max(1)..=self.max).contains(&name.len()) && name.bytes().all(|byte| self.allows(byte))
     }
 
     fn allows(&self, byte: u8) -> bool {
@@ -31,23 +53,41 @@ impl Rule {
     }
 
     /// The same name always becomes the same one: cleaned, cut, and told apart by a hash.
-    fn shorten(&self, name: &str, taken: &BTreeSet<String>) -> String {
+    fn shorten(&self, name: &str, taken: &HashSet<String>) -> String {
         let fill = if self.allows(b'_') { '_' } else { 'x' };
-        let clean: String = name
+        let fill = if self.allows(fill as u8) { fill } else { self.digit(0) };
+        let clean = name
             .chars()
-            .map(|c| if u8::try_from(c).is_ok_and(|byte| self.allows(byte)) { c } else { fill })
-            .collect();
-        for salt in 0_u64.. {
-            let hash = format!("{:016x}", fnv(name, salt));
-            let hash = hash.get(..8.min(self.max)).unwrap_or_default();
-            let room = self.max.saturating_sub(hash.len() + 1);
-            let head: String = clean.chars().take(room).collect();
-            let candidate = if room == 0 { hash.to_owned() } else { format!("{head}{fill}{hash}") };
+            .map(|c| if u8::try_from(c).is_ok_and(|byte| self.allows(byte)) { c } else { fill });
+        // Very short names are nothing but the hash.
+        let (head, hash) = match self.max.checked_sub(HASH_DIGITS + 4) {
+            None => (String::new(), self.max),
+            Some(_) => {
+                let mut head: String = clean.take(self.max - HASH_DIGITS - 1).collect();
+                head.push(fill);
+                let missing = self.min.saturating_sub(head.len() + HASH_DIGITS);
+                (head, HASH_DIGITS + missing)
+            }
+        };
+        let mut candidate = String::new();
+        for salt in 0..MAX_SALTS {
+            candidate.clone_from(&head);
+            let mut rest = fnv(name, salt);
+            for _ in 0..hash {
+                let base = self.digits.len() as u64;
+                // Shifting takes hexadecimal digits from the top, as they are read.
+                candidate.push(self.digit(if base == 16 { rest >> 60 } else { rest % base }));
+                rest = if base == 16 { rest << 4 } else { rest / base };
+            }
             if !taken.contains(&candidate) {
-                return candidate;
+                break;
             }
         }
-        clean
+        candidate
+    }
+
+    fn digit(&self, place: u64) -> char {
+        usize::try_from(place).ok().and_then(|place| self.digits.get(place)).map_or('0', |digit| char::from(*digit))
     }
 }
 
@@ -136,60 +176,36 @@ fn fits(rule: Option<&Rule>, name: Value<'_>) -> bool {
 
 /// Old name to new name, for every name that does not fit.
 fn misfits(request: Value<'_>, places: &[&[&str]], rule: &Rule, arena: &Arena) -> HashMap<String, String> {
-    let mut fitting: BTreeSet<String> = BTreeSet::new();
-    let mut wrong: Vec<String> = Vec::new();
+    let mut taken: HashSet<String> = HashSet::new();
+    let mut seen: HashSet<&str> = HashSet::new();
+    let mut wrong: Vec<&str> = Vec::new();
     for place in places {
         visit(request, place, &mut |value| {
-            if let Value::Str(name) | Value::Text(name) = value
-                && rule.fits(name)
-            {
-                // Only needed if there is a misfit; collected below.
-                return;
-            }
-            let owned = match value {
-                Value::Str(name) | Value::Text(name) => name.to_owned(),
-                Value::Escaped(_) => {
-                    let scratch = Arena::new();
-                    value_text(value, &scratch)
+            let scratch;
+            let name = match value {
+                Value::Str(name) | Value::Text(name) => name,
+                other => {
+                    scratch = other;
+                    let Some(name) = scratch.text(arena) else {
+                        return;
+                    };
+                    name
                 }
-                _ => return,
             };
-            if !rule.fits(&owned) && !wrong.contains(&owned) {
-                wrong.push(owned);
+            if rule.fits(name) {
+                taken.insert(name.to_owned());
+            } else if seen.insert(name) {
+                wrong.push(name);
             }
         });
     }
-    if wrong.is_empty() {
-        return HashMap::new();
-    }
-    for place in places {
-        visit(request, place, &mut |value| {
-            if let Some(name) = value.text(arena_of(arena)) {
-                fitting.insert(name.to_owned());
-            }
-        });
-    }
-    let mut names = HashMap::new();
+    let mut names = HashMap::with_capacity(wrong.len());
     for name in wrong {
-        let new = rule.shorten(&name, &fitting);
-        fitting.insert(new.clone());
-        names.insert(name, new);
+        let new = rule.shorten(name, &taken);
+        taken.insert(new.clone());
+        names.insert(name.to_owned(), new);
     }
     names
-}
-
-fn arena_of(arena: &Arena) -> &Arena {
-    arena
-}
-
-fn value_text(value: Value<'_>, arena: &Arena) -> String {
-    // The text is copied out before the scratch arena goes.
-    match value {
-        Value::Escaped(raw) => {
-            Value::Escaped(arena.alloc_str(raw)).text(arena).unwrap_or_default().to_owned()
-        }
-        _ => String::new(),
-    }
 }
 
 fn visit<'a>(value: Value<'a>, place: &[&str], found: &mut dyn FnMut(Value<'a>)) {

@@ -9,7 +9,41 @@ use crate::program::ir::{
 };
 use bumpalo::collections::Vec as BumpVec;
 use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::Write;
+
+/// The members of an object that is put together.
+struct Spread<'a> {
+    members: BumpVec<'a, (&'a str, Value<'a>)>,
+    /// Where each name stands, once there are many.
+    places: Option<HashMap<&'a str, usize>>,
+}
+
+impl<'a> Spread<'a> {
+    /// The last value of a name wins, at the place of the first.
+    fn put(&mut self, name: &'a str, value: Value<'a>) {
+        const FEW: usize = 64;
+        let place = if self.members.len() <= FEW {
+            self.members.iter().position(|(known, _)| *known == name)
+        } else {
+            let places = self.places.get_or_insert_with(|| {
+                self.members.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect()
+            });
+            match places.entry(name) {
+                Entry::Occupied(found) => Some(*found.get()),
+                Entry::Vacant(free) => {
+                    free.insert(self.members.len());
+                    None
+                }
+            }
+        };
+        match place.and_then(|place| self.members.get_mut(place)) {
+            Some(member) => member.1 = value,
+            None => self.members.push((name, value)),
+        }
+    }
+}
 
 /// Values gathered in the arena.
 pub(super) type Items<'a> = BumpVec<'a, Value<'a>>;
@@ -210,7 +244,7 @@ impl<'a> Run<'a> {
     }
 
     fn merge(&mut self, merge: &'a Merge) -> Ran<Value<'a>> {
-        let mut members = self.arena.vec(16);
+        let mut spread = Spread { members: self.arena.vec(16), places: None };
         let mut carried = Carried::default();
         for base in &merge.bases {
             let value = self.eval(&base.value)?.open(self.arena);
@@ -219,9 +253,17 @@ impl<'a> Run<'a> {
             };
             carried.add(&base.carries);
             self.burn(found.len())?;
-            for (name, value) in found {
-                if !merge.omit.iter().any(|omitted| **omitted == **name) {
-                    self.put(&mut members, name, *value)?;
+            let first = spread.members.is_empty();
+            spread.members.reserve(found.len());
+            for member in found {
+                if merge.omit.iter().any(|omitted| **omitted == *member.0) {
+                    continue;
+                }
+                // The names of one object are unique.
+                if first {
+                    spread.members.push(*member);
+                } else {
+                    spread.put(member.0, member.1);
                 }
             }
         }
@@ -236,24 +278,11 @@ impl<'a> Run<'a> {
                     carried.leaves = carried.leaves.minus(*hidden);
                 }
             }
-            self.put(&mut members, name, value)?;
+            spread.put(name, value);
         }
         self.carry(&carried);
+        let members = spread.members;
         Ok(if members.is_empty() { Value::Absent } else { self.arena.object_of(members) })
-    }
-
-    fn put(
-        &mut self,
-        members: &mut BumpVec<'a, (&'a str, Value<'a>)>,
-        name: &'a str,
-        value: Value<'a>,
-    ) -> Ran<()> {
-        self.burn(members.len() / 16)?;
-        match members.iter_mut().find(|(key, _)| *key == name) {
-            Some(member) => member.1 = value,
-            None => members.push((name, value)),
-        }
-        Ok(())
     }
 
     fn parsed(&mut self, from: &'a FromJson) -> Ran<Value<'a>> {

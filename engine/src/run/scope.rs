@@ -11,7 +11,10 @@ use crate::standard::Refusal;
 pub(crate) const BASE_FUEL: u64 = 2_000_000;
 
 /// Steps a run may take for each byte of its input.
-pub(crate) const FUEL_PER_BYTE: u64 = 400;
+pub(crate) const FUEL_PER_BYTE: u64 = 100;
+
+/// Steps a run may take at most, however large its input: some seconds.
+pub(crate) const MAX_FUEL: u64 = 1_000_000_000;
 
 /// Lost leaves that are listed by name at most.
 const MAX_NAMED_LOSSES: usize = 32;
@@ -112,7 +115,7 @@ impl<'a> Run<'a> {
             state: Vec::new(),
             slots: arena.slots(slots),
             found: Vec::new(),
-            fuel: BASE_FUEL + FUEL_PER_BYTE * bytes as u64,
+            fuel: (BASE_FUEL + FUEL_PER_BYTE * bytes as u64).min(MAX_FUEL),
             carried: LeafSet::default(),
             extras: 0,
             losses: Vec::new(),

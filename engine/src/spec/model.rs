@@ -408,7 +408,11 @@ pub(crate) struct Rename {
     #[schemars(title = "Characters", extend("pattern" = "^\\[[^\\[\\]]+\\]$",
         "patternErrorMessage" = "the characters are one character class like `[a-zA-Z0-9_-]`", "examples" = ["[a-zA-Z0-9_-]"]))]
     pub pattern: String,
+    /// The shortest name, in characters.
+    #[serde(default)]
+    #[schemars(title = "Shortest name", range(max = 16), extend("examples" = [9]))]
+    pub min: u32,
     /// The longest name, in characters.
-    #[schemars(title = "Longest name", range(min = 12, max = 1024), extend("examples" = [64]))]
+    #[schemars(title = "Longest name", range(min = 8, max = 1024), extend("examples" = [64]))]
     pub max: u32,
 }
