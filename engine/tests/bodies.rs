@@ -367,7 +367,6 @@ fn no_text_is_lost_in_silence() {
 
 /// What is lost in one message is told, whatever is in the others.
 #[test]
-#[ignore = "known bug: a plain text read through `$default` counts for everything that parts can hold"]
 fn a_loss_is_told_beside_plain_texts() {
     let library = common::library();
     let program = program(library.spec("groq").unwrap());

@@ -45,6 +45,7 @@ impl Compiler<'_> {
         let mut lowered = self.query(at, text, &query.segments, None)?;
         if carry && self.section == Section::Request {
             lowered.path.carries = lowered.known.carried(self.standard);
+            lowered.path.plain = lowered.known.plain().map(Box::new);
             self.reads.leaves = self.reads.leaves.union(lowered.path.carries.leaves);
             self.reads.extras |= lowered.path.carries.extras;
         }
@@ -132,7 +133,7 @@ impl Compiler<'_> {
             steps.push(step);
             known = next;
         }
-        let path = Path { root, steps: steps.into(), single, carries: Carried::default() };
+        let path = Path { root, steps: steps.into(), single, carries: Carried::default(), plain: None };
         Some(Lowered { path, known })
     }
 
@@ -763,7 +764,7 @@ fn simplified(comparator: Comparator, left: Operand, right: Operand) -> Cond {
 }
 
 fn plain(root: Root) -> Path {
-    Path { root, steps: Box::new([]), single: true, carries: Carried::default() }
+    Path { root, steps: Box::new([]), single: true, carries: Carried::default(), plain: None }
 }
 
 fn widen(segment: &SingularQuerySegment) -> Segment {

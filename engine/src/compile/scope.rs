@@ -84,6 +84,15 @@ impl Known {
             Known::Extra(place) => Carried { leaves: LeafSet::default(), extras: 1 << place },
         }
     }
+
+    /// What a plain text there carries, if a list of parts may stand there as well.
+    pub(crate) fn plain(self) -> Option<Carried> {
+        let (Known::Standard(shape) | Known::Field(shape)) = self else {
+            return None;
+        };
+        let leaves = shape.plain_text()?.leaves();
+        Some(Carried { leaves, extras: 0 })
+    }
 }
 
 /// A loop variable or an argument.

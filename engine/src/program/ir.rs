@@ -92,6 +92,8 @@ pub(crate) struct Path {
     pub(crate) single: bool,
     /// Leaves of the standard request that reading this path carries into the output.
     pub(crate) carries: Carried,
+    /// What it carries instead when it yields a plain text where a list of parts may stand.
+    pub(crate) plain: Option<Box<Carried>>,
 }
 
 impl Path {

@@ -56,8 +56,10 @@ impl<'a> Run<'a> {
             Node::Const(value) => Ok(value.value()),
             Node::Path(path) => {
                 let value = self.read(path, Value::Absent)?;
-                if !value.is_absent() {
-                    self.carry(&path.carries);
+                match (&path.plain, value) {
+                    (_, Value::Absent) => {}
+                    (Some(plain), Value::Str(_) | Value::Escaped(_) | Value::Text(_)) => self.carry(plain),
+                    _ => self.carry(&path.carries),
                 }
                 Ok(value)
             }

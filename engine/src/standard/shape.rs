@@ -168,6 +168,11 @@ impl Shape {
         self.item.as_deref()
     }
 
+    /// Of a list of parts for which one text may stand: the member of a part that is this text.
+    pub(crate) fn plain_text(&self) -> Option<&Shape> {
+        if self.action == Action::Parts { self.item()?.member("text") } else { None }
+    }
+
     /// Whether the schema does not look inside: any path into it is fine and stands for the whole.
     pub fn is_opaque(&self) -> bool {
         self.opaque
