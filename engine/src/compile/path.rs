@@ -4,7 +4,7 @@
 use super::scope::{Compiler, Known, Section, Setting, constant, normal_name};
 use crate::codes;
 use crate::diagnostic::quoted;
-use crate::program::ir::{Carried, Comparator, Cond, Const, Operand, Path, Pattern, Root, Step};
+use crate::program::ir::{Comparator, Cond, Const, Operand, Path, Pattern, Reads, Root, Step};
 use crate::spec::yaml::At;
 use jsonpath_rust::parser::model::{
     Comparable, Comparison, Filter, FilterAtom, FnArg, JpQuery, Literal, Segment, Selector, SingularQuery,
@@ -44,10 +44,11 @@ impl Compiler<'_> {
         let query = self.parse(at, text, text, codes::BAD_PATH)?;
         let mut lowered = self.query(at, text, &query.segments, None)?;
         if carry && self.section == Section::Request {
-            lowered.path.carries = lowered.known.carried(self.standard);
-            lowered.path.plain = lowered.known.plain().map(Box::new);
-            self.reads.leaves = self.reads.leaves.union(lowered.path.carries.leaves);
-            self.reads.extras |= lowered.path.carries.extras;
+            let usual = lowered.known.carried(self.standard);
+            self.reads.add(&usual);
+            if !usual.is_empty() {
+                lowered.path.carries = Some(Box::new(Reads { usual, plain: lowered.known.plain() }));
+            }
         }
         Some(lowered)
     }
@@ -133,7 +134,7 @@ impl Compiler<'_> {
             steps.push(step);
             known = next;
         }
-        let path = Path { root, steps: steps.into(), single, carries: Carried::default(), plain: None };
+        let path = Path { root, steps: steps.into(), single, carries: None };
         Some(Lowered { path, known })
     }
 
@@ -764,7 +765,7 @@ fn simplified(comparator: Comparator, left: Operand, right: Operand) -> Cond {
 }
 
 fn plain(root: Root) -> Path {
-    Path { root, steps: Box::new([]), single: true, carries: Carried::default(), plain: None }
+    Path { root, steps: Box::new([]), single: true, carries: None }
 }
 
 fn widen(segment: &SingularQuerySegment) -> Segment {

@@ -107,7 +107,11 @@ impl Arena {
 
     /// An integer as a number value.
     pub fn integer(&self, number: i64) -> Value<'_> {
-        let mut buffer = itoa::Buffer::new();
-        Value::Number(self.alloc_str(buffer.format(number)))
+        Value::Number(self.digits(number))
+    }
+
+    /// An integer as a literal.
+    pub(crate) fn digits(&self, number: i64) -> &str {
+        self.alloc_str(itoa::Buffer::new().format(number))
     }
 }

@@ -17,5 +17,5 @@ pub use write::{write_line, write_value};
 pub(crate) use parse::DEFAULT_DEPTH;
 pub(crate) use write::{write_compact, write_text};
 
-pub(crate) use number::{as_f64, as_i64, compare, same_number, sum};
+pub(crate) use number::{Sum, as_f64, as_i64, compare, same_number};
 pub(crate) use text::unescape_head;

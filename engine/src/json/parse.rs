@@ -1,8 +1,9 @@
 //! The parser: RFC 8259, strict, depth-limited. Strings are not unescaped and numbers not converted.
 
 use super::arena::Arena;
-use super::text::unescape;
+use super::text::{clean_length, plain_length, unescape};
 use super::value::Value;
+use bumpalo::collections::Vec as BumpVec;
 use std::collections::HashSet;
 
 /// Deepest nesting that is accepted unless the caller says otherwise.
@@ -66,9 +67,8 @@ pub fn parse<'a>(
     options: &ParseOptions<'_>,
 ) -> Result<Value<'a>, ParseError> {
     let mut parser = Parser::new(text, arena, options);
-    let value = parser.value::<true>()?;
-    parser.end()?;
-    Ok(value)
+    let value = parser.value::<true>().and_then(|value| parser.end().map(|()| value));
+    value.map_err(|fault| parser.located(&fault))
 }
 
 /// Checks that a text is one JSON document, without building anything; returns it without the
@@ -80,9 +80,9 @@ pub fn scan<'a>(text: &'a str, arena: &'a Arena, options: &ParseOptions<'_>) -> 
     let mut parser = Parser::new(text, arena, options);
     parser.space();
     let start = parser.pos;
-    parser.value::<false>()?;
+    parser.value::<false>().map_err(|fault| parser.located(&fault))?;
     let value = text.get(start..parser.pos).unwrap_or_default();
-    parser.end()?;
+    parser.end().map_err(|fault| parser.located(&fault))?;
     Ok(value)
 }
 
@@ -93,14 +93,19 @@ struct Parser<'a, 'o> {
     depth: usize,
     arena: &'a Arena,
     options: ParseOptions<'o>,
+    /// No control character anywhere, not even between tokens.
+    clean: bool,
     /// Objects so far that had a name twice: their bytes, and those around them, are not copied on.
     twins: usize,
     /// Items and members of the containers that are still open.
-    items: Vec<Value<'a>>,
-    members: Vec<(&'a str, Value<'a>)>,
+    items: BumpVec<'a, Value<'a>>,
+    members: BumpVec<'a, (&'a str, Value<'a>)>,
 }
 
-type Parsed<T> = Result<T, ParseError>;
+/// A mistake at the parser's position; small, because every value is returned through it.
+struct Fault(&'static str);
+
+type Parsed<T> = Result<T, Fault>;
 
 impl<'a, 'o> Parser<'a, 'o> {
     fn new(text: &'a str, arena: &'a Arena, options: &ParseOptions<'o>) -> Self {
@@ -111,14 +116,16 @@ impl<'a, 'o> Parser<'a, 'o> {
             depth: 0,
             arena,
             options: *options,
+            // Without an early end, so that the compiler can take many bytes at once.
+            clean: text.bytes().fold(0, |found, byte| found | u8::from(byte < 0x20)) == 0,
             twins: 0,
-            items: Vec::with_capacity((text.len() / 64).clamp(8, 512)),
-            members: Vec::with_capacity((text.len() / 48).clamp(8, 512)),
+            items: arena.vec((text.len() / 64).clamp(8, 512)),
+            members: arena.vec((text.len() / 48).clamp(8, 512)),
         }
     }
 
-    fn error(&self, reason: &'static str) -> ParseError {
-        ParseError { offset: self.pos, reason }
+    fn located(&self, fault: &Fault) -> ParseError {
+        ParseError { offset: self.pos, reason: fault.0 }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -134,7 +141,7 @@ impl<'a, 'o> Parser<'a, 'o> {
 
     fn end(&mut self) -> Parsed<()> {
         self.space();
-        if self.pos == self.bytes.len() { Ok(()) } else { Err(self.error("trailing characters")) }
+        if self.pos == self.bytes.len() { Ok(()) } else { Err(Fault("trailing characters")) }
     }
 
     /// The bytes of a container, unless a name stands twice in it (`twins`: the count at its start).
@@ -156,8 +163,8 @@ impl<'a, 'o> Parser<'a, 'o> {
             Some(b't') => self.word("true", Value::Bool(true)),
             Some(b'f') => self.word("false", Value::Bool(false)),
             Some(b'n') => self.word("null", Value::Null),
-            Some(_) => Err(self.error("expected a value")),
-            None => Err(self.error("unexpected end")),
+            Some(_) => Err(Fault("expected a value")),
+            None => Err(Fault("unexpected end")),
         }
     }
 
@@ -167,7 +174,7 @@ impl<'a, 'o> Parser<'a, 'o> {
             self.pos = end;
             Ok(value)
         } else {
-            Err(self.error("expected a value"))
+            Err(Fault("expected a value"))
         }
     }
 
@@ -179,7 +186,7 @@ impl<'a, 'o> Parser<'a, 'o> {
         match self.peek() {
             Some(b'0') => self.pos += 1,
             Some(b'1'..=b'9') => self.digits()?,
-            _ => return Err(self.error("malformed number")),
+            _ => return Err(Fault("malformed number")),
         }
         if self.peek() == Some(b'.') {
             self.pos += 1;
@@ -200,60 +207,55 @@ impl<'a, 'o> Parser<'a, 'o> {
         while let Some(b'0'..=b'9') = self.peek() {
             self.pos += 1;
         }
-        if self.pos > start { Ok(()) } else { Err(self.error("malformed number")) }
+        if self.pos > start { Ok(()) } else { Err(Fault("malformed number")) }
     }
 
     fn string(&mut self) -> Parsed<Value<'a>> {
+        match self.plain_string() {
+            Some(text) => Ok(Value::Str(text)),
+            None => self.any_string(),
+        }
+    }
+
+    /// A string without escapes; the position moves only if it is one.
+    #[inline]
+    fn plain_string(&mut self) -> Option<&'a str> {
+        let start = self.pos + 1;
+        let end = start + self.plain_length(start);
+        if self.bytes.get(end) != Some(&b'"') {
+            return None;
+        }
+        self.pos = end + 1;
+        self.text.get(start..end)
+    }
+
+    /// Bytes up to the next quote, backslash or control character.
+    #[inline]
+    fn plain_length(&self, start: usize) -> usize {
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        if self.clean { clean_length(rest) } else { plain_length(rest) }
+    }
+
+    #[inline(never)]
+    fn any_string(&mut self) -> Parsed<Value<'a>> {
         self.pos += 1;
         let start = self.pos;
         let mut escapes = false;
         loop {
-            self.skip_plain();
+            self.pos += self.plain_length(self.pos);
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {
                     escapes = true;
                     self.escape()?;
                 }
-                Some(_) => return Err(self.error("control character in a string")),
-                None => return Err(self.error("unterminated string")),
+                Some(_) => return Err(Fault("control character in a string")),
+                None => return Err(Fault("unterminated string")),
             }
         }
         let raw = self.since(start);
         self.pos += 1;
         Ok(if escapes { Value::Escaped(raw) } else { Value::Str(raw) })
-    }
-
-    /// Moves to the next quote, backslash or control character, eight bytes at a time.
-    #[inline]
-    fn skip_plain(&mut self) {
-        const ONES: u64 = 0x0101_0101_0101_0101;
-        const HIGHS: u64 = 0x8080_8080_8080_8080;
-        let rest = self.bytes.get(self.pos..).unwrap_or_default();
-        let (words, _) = rest.as_chunks::<8>();
-        let mut skipped = 0;
-        for word in words {
-            let word = u64::from_le_bytes(*word);
-            let quote = word ^ (ONES * u64::from(b'"'));
-            let slash = word ^ (ONES * u64::from(b'\\'));
-            // The lowest set high bit is exact; higher ones may be false (borrow), and are not used.
-            let found = (quote.wrapping_sub(ONES) & !quote
-                | slash.wrapping_sub(ONES) & !slash
-                | word.wrapping_sub(ONES * 0x20) & !word)
-                & HIGHS;
-            if found != 0 {
-                self.pos += skipped + (found.trailing_zeros() / 8) as usize;
-                return;
-            }
-            skipped += 8;
-        }
-        self.pos += skipped;
-        while let Some(byte) = self.peek() {
-            if byte == b'"' || byte == b'\\' || byte < 0x20 {
-                return;
-            }
-            self.pos += 1;
-        }
     }
 
     fn escape(&mut self) -> Parsed<()> {
@@ -268,19 +270,19 @@ impl<'a, 'o> Parser<'a, 'o> {
                 match self.hex()? {
                     0xd800..=0xdbff => {
                         if self.bytes.get(self.pos..self.pos + 2) != Some(b"\\u") {
-                            return Err(self.error("lone surrogate"));
+                            return Err(Fault("lone surrogate"));
                         }
                         self.pos += 2;
                         match self.hex()? {
                             0xdc00..=0xdfff => Ok(()),
-                            _ => Err(self.error("lone surrogate")),
+                            _ => Err(Fault("lone surrogate")),
                         }
                     }
-                    0xdc00..=0xdfff => Err(self.error("lone surrogate")),
+                    0xdc00..=0xdfff => Err(Fault("lone surrogate")),
                     _ => Ok(()),
                 }
             }
-            _ => Err(self.error("malformed escape")),
+            _ => Err(Fault("malformed escape")),
         }
     }
 
@@ -289,7 +291,7 @@ impl<'a, 'o> Parser<'a, 'o> {
         for _ in 0..4 {
             let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16));
             let Some(digit) = digit else {
-                return Err(self.error("malformed escape"));
+                return Err(Fault("malformed escape"));
             };
             code = code * 16 + digit;
             self.pos += 1;
@@ -300,16 +302,19 @@ impl<'a, 'o> Parser<'a, 'o> {
     /// A member's name and its colon.
     fn name(&mut self) -> Parsed<&'a str> {
         if self.peek() != Some(b'"') {
-            return Err(self.error("expected a member name"));
+            return Err(Fault("expected a member name"));
         }
-        let name = match self.string()? {
-            Value::Str(name) => name,
-            Value::Escaped(raw) => unescape(raw, self.arena),
-            _ => "",
+        let name = match self.plain_string() {
+            Some(name) => name,
+            None => match self.any_string()? {
+                Value::Escaped(raw) => unescape(raw, self.arena),
+                Value::Str(name) => name,
+                _ => "",
+            },
         };
         self.space();
         if self.peek() != Some(b':') {
-            return Err(self.error("expected a colon"));
+            return Err(Fault("expected a colon"));
         }
         self.pos += 1;
         Ok(name)
@@ -329,14 +334,14 @@ impl<'a, 'o> Parser<'a, 'o> {
                 self.depth -= 1;
                 Ok(false)
             }
-            Some(_) => Err(self.error("expected a comma")),
-            None => Err(self.error("unexpected end")),
+            Some(_) => Err(Fault("expected a comma")),
+            None => Err(Fault("unexpected end")),
         }
     }
 
     fn enter(&mut self) -> Parsed<usize> {
         if self.depth >= self.options.depth {
-            return Err(self.error("nested too deep"));
+            return Err(Fault("nested too deep"));
         }
         self.depth += 1;
         let start = self.pos;
@@ -399,7 +404,7 @@ impl<'a, 'o> Parser<'a, 'o> {
         if has_twins(self.members.get(first..).unwrap_or_default(), |member| member.0) {
             self.twins += 1;
             if self.options.unique {
-                return Err(self.error("duplicate member name"));
+                return Err(Fault("duplicate member name"));
             }
             self.keep_last(first);
         }

@@ -3,6 +3,51 @@
 use super::arena::Arena;
 use bumpalo::collections::String as BumpString;
 
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// High bits where a byte is a quote or a backslash. The lowest one is exact; higher ones may be
+/// false (borrow), and are not used.
+#[inline]
+fn ends(word: u64) -> u64 {
+    let quote = word ^ (ONES * u64::from(b'"'));
+    let slash = word ^ (ONES * u64::from(b'\\'));
+    quote.wrapping_sub(ONES) & !quote | slash.wrapping_sub(ONES) & !slash
+}
+
+/// How many bytes there are before the first quote, backslash or control character; eight at a time.
+#[inline]
+pub(super) fn plain_length(bytes: &[u8]) -> usize {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut length = 0;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let found = (ends(word) | word.wrapping_sub(ONES * 0x20) & !word) & HIGHS;
+        if found != 0 {
+            return length + (found.trailing_zeros() / 8) as usize;
+        }
+        length += 8;
+    }
+    length + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20)).unwrap_or(rest.len())
+}
+
+/// As [`plain_length`], for bytes without control characters.
+#[inline]
+pub(super) fn clean_length(bytes: &[u8]) -> usize {
+    const SHORT: usize = 4;
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut length = 0;
+    for word in words.iter().take(SHORT) {
+        let found = ends(u64::from_le_bytes(*word)) & HIGHS;
+        if found != 0 {
+            return length + (found.trailing_zeros() / 8) as usize;
+        }
+        length += 8;
+    }
+    let rest = bytes.get(length..).unwrap_or_default();
+    length + memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len())
+}
+
 /// Plain text of the inside of a JSON string that was checked when it was parsed.
 pub(super) fn unescape<'a>(raw: &'a str, arena: &'a Arena) -> &'a str {
     let mut text = arena.string(raw.len());

@@ -67,7 +67,8 @@ impl<'a> Object<'a> {
 
     fn search(&self, name: &str) -> Option<Value<'a>> {
         let member = |place: &u32| usize::try_from(*place).ok().and_then(|place| self.members.get(place));
-        let row = self.order.binary_search_by(|place| member(place).map_or("", |(key, _)| key).cmp(name)).ok()?;
+        let row =
+            self.order.binary_search_by(|place| member(place).map_or("", |(key, _)| key).cmp(name)).ok()?;
         self.order.get(row).and_then(member).map(|(_, value)| *value)
     }
 }

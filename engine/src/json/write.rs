@@ -1,5 +1,6 @@
 //! The writer: values into a byte buffer. Untouched subtrees are copied as they came.
 
+use super::text::plain_length;
 use super::value::Value;
 
 /// Appends the value as JSON; subtrees that came from a document keep their bytes.
@@ -107,6 +108,7 @@ fn write_raw(text: &str, out: &mut Vec<u8>, one_line: bool) {
 
 /// Appends a plain text as a JSON string.
 pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
+    out.reserve(text.len() + 4);
     out.push(b'"');
     write_escaped(text, out);
     out.push(b'"');
@@ -115,7 +117,7 @@ pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
 fn write_escaped(text: &str, out: &mut Vec<u8>) {
     let mut rest = text.as_bytes();
     loop {
-        let plain = rest.iter().position(|byte| needs_escape(*byte)).unwrap_or(rest.len());
+        let plain = plain_length(rest);
         let (run, tail) = rest.split_at_checked(plain).unwrap_or((rest, &[]));
         out.extend_from_slice(run);
         let Some((special, after)) = tail.split_first() else {
@@ -124,10 +126,6 @@ fn write_escaped(text: &str, out: &mut Vec<u8>) {
         write_escape(*special, out);
         rest = after;
     }
-}
-
-fn needs_escape(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 fn write_escape(byte: u8, out: &mut Vec<u8>) {

@@ -90,13 +90,30 @@ pub(crate) struct Path {
     pub(crate) steps: Box<[Step]>,
     /// Names and indexes only: yields one value instead of a list.
     pub(crate) single: bool,
-    /// Leaves of the standard request that reading this path carries into the output.
-    pub(crate) carries: Carried,
+    /// What of the standard request reading this path carries into the output, if anything.
+    pub(crate) carries: Option<Box<Reads>>,
+}
+
+/// Leaves that a path carries.
+#[derive(Clone, Debug)]
+pub(crate) struct Reads {
+    pub(crate) usual: Carried,
     /// What it carries instead when it yields a plain text where a list of parts may stand.
-    pub(crate) plain: Option<Box<Carried>>,
+    pub(crate) plain: Option<Carried>,
 }
 
 impl Path {
+    /// What is carried by reading this value here.
+    #[inline]
+    pub(crate) fn carried(&self, value: Value<'_>) -> Option<&Carried> {
+        let reads = self.carries.as_deref()?;
+        match (&reads.plain, value) {
+            (_, Value::Absent) => None,
+            (Some(plain), Value::Str(_) | Value::Escaped(_) | Value::Text(_)) => Some(plain),
+            _ => Some(&reads.usual),
+        }
+    }
+
     /// Whether both read the same place of the document by names alone.
     pub(crate) fn same(&self, other: &Path) -> bool {
         let name = |step: &Step| match step {
@@ -120,6 +137,10 @@ pub(crate) struct Carried {
 }
 
 impl Carried {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.leaves.is_empty() && self.extras == 0
+    }
+
     pub(crate) fn add(&mut self, other: &Carried) {
         self.leaves = self.leaves.union(other.leaves);
         self.extras |= other.extras;
@@ -188,12 +209,14 @@ impl Pattern {
     }
 
     pub(crate) fn is_match(&self, text: &str) -> bool {
-        match &self.class {
-            Some(ranges) => {
-                text.chars().any(|c| ranges.iter().any(|(first, last)| (*first..=*last).contains(&c)))
-            }
-            None => self.regex.is_match(text),
-        }
+        if self.class.is_some() { self.has_class_in(text) } else { self.regex.is_match(text) }
+    }
+
+    /// Whether the expression is one class of characters and the text has one of them.
+    pub(crate) fn has_class_in(&self, text: &str) -> bool {
+        self.class.as_deref().is_some_and(|ranges| {
+            text.chars().any(|c| ranges.iter().any(|(first, last)| (*first..=*last).contains(&c)))
+        })
     }
 }
 

@@ -56,9 +56,8 @@ impl Rule {
     fn shorten(&self, name: &str, taken: &HashSet<String>) -> String {
         let fill = if self.allows(b'_') { '_' } else { 'x' };
         let fill = if self.allows(fill as u8) { fill } else { self.digit(0) };
-        let clean = name
-            .chars()
-            .map(|c| if u8::try_from(c).is_ok_and(|byte| self.allows(byte)) { c } else { fill });
+        let clean =
+            name.chars().map(|c| if u8::try_from(c).is_ok_and(|byte| self.allows(byte)) { c } else { fill });
         // Very short names are nothing but the hash.
         let (head, hash) = match self.max.checked_sub(HASH_DIGITS + 4) {
             None => (String::new(), self.max),
@@ -87,7 +86,10 @@ impl Rule {
     }
 
     fn digit(&self, place: u64) -> char {
-        usize::try_from(place).ok().and_then(|place| self.digits.get(place)).map_or('0', |digit| char::from(*digit))
+        usize::try_from(place)
+            .ok()
+            .and_then(|place| self.digits.get(place))
+            .map_or('0', |digit| char::from(*digit))
     }
 }
 

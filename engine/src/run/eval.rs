@@ -2,10 +2,10 @@
 
 use super::path::position;
 use super::scope::{Ran, Run, Stop};
-use crate::json::{ParseOptions, Value, compare, parse, sum, write_compact};
+use crate::json::{ParseOptions, Sum, Value, compare, parse, write_compact};
 use crate::program::ir::{
-    Capture, Carried, Clamp, Find, FromJson, Let, Lookup, Merge, Node, Pick, PickAt, Piece, Place, Switch,
-    Text,
+    Capture, Carried, Clamp, Fault, Find, FromJson, Let, Lookup, Merge, Node, Path, Pick, PickAt, Piece,
+    Place, Switch, Text,
 };
 use bumpalo::collections::Vec as BumpVec;
 use std::cmp::Ordering;
@@ -49,32 +49,39 @@ impl<'a> Spread<'a> {
 pub(super) type Items<'a> = BumpVec<'a, Value<'a>>;
 
 impl<'a> Run<'a> {
-    /// The value of a mapping.
+    /// The value of a mapping. Most nodes are constants and paths: they cost no call of their own.
+    #[expect(clippy::inline_always, reason = "measured: the call costs more than the match")]
+    #[inline(always)]
     pub(crate) fn eval(&mut self, node: &'a Node) -> Ran<Value<'a>> {
+        match node {
+            Node::Const(value) => Ok(value.value()),
+            Node::Path(path) => self.carried(path),
+            other => self.compute(other),
+        }
+    }
+
+    /// What a path yields; it counts as carried.
+    fn carried(&mut self, path: &'a Path) -> Ran<Value<'a>> {
+        let value = if path.single {
+            self.walk_single(path, Value::Absent)?
+        } else {
+            self.read_all(path, Value::Absent)?
+        };
+        if let Some(carried) = path.carried(value) {
+            self.carry(carried);
+        }
+        Ok(value)
+    }
+
+    #[inline(never)]
+    fn compute(&mut self, node: &'a Node) -> Ran<Value<'a>> {
         self.burn(1)?;
         match node {
             Node::Const(value) => Ok(value.value()),
-            Node::Path(path) => {
-                let value = self.read(path, Value::Absent)?;
-                match (&path.plain, value) {
-                    (_, Value::Absent) => {}
-                    (Some(plain), Value::Str(_) | Value::Escaped(_) | Value::Text(_)) => self.carry(plain),
-                    _ => self.carry(&path.carries),
-                }
-                Ok(value)
-            }
+            Node::Path(path) => self.carried(path),
             Node::Text(text) => self.text(text),
             Node::Render(rendered) => self.render(rendered),
-            Node::Object(members) => {
-                let mut found = self.arena.vec(members.len());
-                for (name, node) in members {
-                    let value = self.eval(node)?;
-                    if !value.is_absent() {
-                        found.push((&**name, value));
-                    }
-                }
-                Ok(if found.is_empty() { Value::Absent } else { self.arena.object_of(found) })
-            }
+            Node::Object(members) => self.object(members),
             Node::List(items) => self.list(items),
             Node::First(nodes) => self.first(nodes),
             Node::If(branch) => {
@@ -104,21 +111,37 @@ impl<'a> Run<'a> {
             Node::Trim(node) => self.trim(node),
             Node::Suffix(suffix) => self.suffix(&suffix.0, &suffix.1),
             Node::Let(binding) => self.bind(binding),
-            Node::Error(fault) => {
-                let message = self.eval(&fault.message)?;
-                let message = self.plain(message).unwrap_or("not supported");
-                let param = match &fault.param {
-                    Some(node) => {
-                        let value = self.eval(node)?;
-                        self.plain(value)
-                    }
-                    None => None,
-                };
-                Err(Stop::refused(message, param))
-            }
+            Node::Error(fault) => self.fault(fault),
         }
     }
 
+    #[inline(never)]
+    fn object(&mut self, members: &'a [(Box<str>, Node)]) -> Ran<Value<'a>> {
+        let mut found = self.arena.vec(members.len());
+        for (name, node) in members {
+            let value = self.eval(node)?;
+            if !value.is_absent() {
+                found.push((&**name, value));
+            }
+        }
+        Ok(if found.is_empty() { Value::Absent } else { self.arena.object_of(found) })
+    }
+
+    #[cold]
+    fn fault(&mut self, fault: &'a Fault) -> Ran<Value<'a>> {
+        let message = self.eval(&fault.message)?;
+        let message = self.plain(message).unwrap_or("not supported");
+        let param = match &fault.param {
+            Some(node) => {
+                let value = self.eval(node)?;
+                self.plain(value)
+            }
+            None => None,
+        };
+        Err(Stop::refused(message, param))
+    }
+
+    #[inline(never)]
     fn list(&mut self, nodes: &'a [Node]) -> Ran<Value<'a>> {
         let mut items = self.arena.vec(nodes.len());
         for node in nodes {
@@ -135,6 +158,7 @@ impl<'a> Run<'a> {
         if items.is_empty() { Value::Absent } else { self.arena.array_of(items) }
     }
 
+    #[inline(never)]
     fn first(&mut self, nodes: &'a [Node]) -> Ran<Value<'a>> {
         for node in nodes {
             let value = self.eval(node)?;
@@ -156,6 +180,7 @@ impl<'a> Run<'a> {
     }
 
     /// A text template; a hole makes the whole text absent.
+    #[inline(never)]
     fn text(&mut self, text: &'a Text) -> Ran<Value<'a>> {
         let mut built = self.arena.string(32);
         let mut carried = Carried::default();
@@ -167,7 +192,9 @@ impl<'a> Run<'a> {
                     let Some(plain) = self.plain(value) else {
                         return Ok(Value::Absent);
                     };
-                    carried.add(&path.carries);
+                    if let Some(reads) = path.carried(value) {
+                        carried.add(reads);
+                    }
                     match text.place {
                         Place::Json | Place::Header => built.push_str(plain),
                         Place::Url => percent_encode(plain, &mut built),
@@ -183,6 +210,7 @@ impl<'a> Run<'a> {
         Ok(Value::Text(built.into_bump_str()))
     }
 
+    #[inline(never)]
     fn switch(&mut self, switch: &'a Switch) -> Ran<Value<'a>> {
         let value = self.eval(&switch.value)?;
         let word =
@@ -204,6 +232,7 @@ impl<'a> Run<'a> {
         }
     }
 
+    #[inline(never)]
     fn lookup(&mut self, lookup: &'a Lookup) -> Ran<Value<'a>> {
         let value = self.eval(&lookup.value)?;
         if let Some(found) = self.plain(value).and_then(|key| lookup.table.find(key)) {
@@ -213,6 +242,7 @@ impl<'a> Run<'a> {
         self.missed(value, lookup.default.as_ref(), lookup.on_miss.as_deref())
     }
 
+    #[inline(never)]
     fn missed(
         &mut self,
         value: Value<'a>,
@@ -230,6 +260,7 @@ impl<'a> Run<'a> {
         }
     }
 
+    #[inline(never)]
     fn find(&mut self, find: &'a Find) -> Ran<Value<'a>> {
         let value = self.eval(&find.value)?;
         if let Some(key) = self.plain(value) {
@@ -245,6 +276,7 @@ impl<'a> Run<'a> {
         self.missed(value, find.default.as_ref(), find.on_miss.as_deref())
     }
 
+    #[inline(never)]
     fn merge(&mut self, merge: &'a Merge) -> Ran<Value<'a>> {
         let mut spread = Spread { members: self.arena.vec(16), places: None };
         let mut carried = Carried::default();
@@ -287,6 +319,7 @@ impl<'a> Run<'a> {
         Ok(if members.is_empty() { Value::Absent } else { self.arena.object_of(members) })
     }
 
+    #[inline(never)]
     fn parsed(&mut self, from: &'a FromJson) -> Ran<Value<'a>> {
         let value = self.eval(&from.value)?;
         let text = value.text(self.arena).unwrap_or_default();
@@ -305,6 +338,7 @@ impl<'a> Run<'a> {
     }
 
     /// Compact, numbers and order as they came.
+    #[inline(never)]
     fn json_text(&mut self, node: &'a Node) -> Ran<Value<'a>> {
         let value = self.eval(node)?;
         if value.is_absent() {
@@ -317,19 +351,15 @@ impl<'a> Run<'a> {
         Ok(Value::Text(self.arena.alloc_str(text)))
     }
 
+    #[inline(never)]
     fn sum(&mut self, nodes: &'a [Node]) -> Ran<Value<'a>> {
-        let mut total: Option<String> = None;
+        let mut total = Sum::default();
         for node in nodes {
-            let Some(literal) = self.number(node)? else {
-                continue;
-            };
-            total = Some(match total {
-                None => literal.to_owned(),
-                Some(total) => sum(&total, literal)
-                    .ok_or_else(|| Stop::refused("a number is too large to be added", None))?,
-            });
+            if let Some(literal) = self.number(node)? {
+                total.add(literal).ok_or_else(|| Stop::refused("a number is too large to be added", None))?;
+            }
         }
-        Ok(total.map_or(Value::Absent, |total| Value::Number(self.arena.alloc_str(&total))))
+        Ok(total.literal(self.arena).map_or(Value::Absent, Value::Number))
     }
 
     fn number(&mut self, node: &'a Node) -> Ran<Option<&'a str>> {
@@ -339,6 +369,7 @@ impl<'a> Run<'a> {
         })
     }
 
+    #[inline(never)]
     fn clamp(&mut self, clamp: &'a Clamp) -> Ran<Value<'a>> {
         let value = self.eval(&clamp.value)?;
         let Value::Number(literal) = value else {
@@ -360,6 +391,7 @@ impl<'a> Run<'a> {
         Ok(value)
     }
 
+    #[inline(never)]
     fn split(&mut self, node: &'a Node, by: &'a Node) -> Ran<Value<'a>> {
         let value = self.eval(node)?;
         let by = self.eval(by)?;
@@ -372,6 +404,7 @@ impl<'a> Run<'a> {
         Ok(self.arena.array(&parts))
     }
 
+    #[inline(never)]
     fn capture(&mut self, capture: &'a Capture) -> Ran<Value<'a>> {
         let value = self.eval(&capture.value)?;
         let Some(text) = self.plain(value) else {
@@ -394,6 +427,7 @@ impl<'a> Run<'a> {
         Ok(group.map_or(Value::Absent, |group| Value::Text(group.as_str())))
     }
 
+    #[inline(never)]
     fn pick(&mut self, pick: &'a Pick) -> Ran<Value<'a>> {
         let value = self.eval(&pick.value)?.open(self.arena);
         let found = match &pick.at {
@@ -407,6 +441,7 @@ impl<'a> Run<'a> {
         Ok(if found.is_null() { Value::Absent } else { found })
     }
 
+    #[inline(never)]
     fn trim(&mut self, node: &'a Node) -> Ran<Value<'a>> {
         let value = self.eval(node)?;
         let Some(text) = self.plain(value) else {
@@ -416,6 +451,7 @@ impl<'a> Run<'a> {
         Ok(if text.is_empty() { Value::Absent } else { Value::Text(text) })
     }
 
+    #[inline(never)]
     fn suffix(&mut self, node: &'a Node, after: &'a Node) -> Ran<Value<'a>> {
         let value = self.eval(node)?;
         let after = self.eval(after)?;
@@ -426,6 +462,7 @@ impl<'a> Run<'a> {
         Ok(if rest.is_empty() { Value::Absent } else { Value::Text(rest) })
     }
 
+    #[inline(never)]
     fn bind(&mut self, binding: &'a Let) -> Ran<Value<'a>> {
         for (slot, node) in &binding.slots {
             let value = self.eval(node)?;

@@ -6,6 +6,7 @@ use crate::json::Value;
 use crate::program::ir::{Each, Index, Join, Merging, Node, Source};
 
 impl<'a> Run<'a> {
+    #[inline(never)]
     pub(super) fn each(&mut self, each: &'a Each) -> Ran<Value<'a>> {
         let source = self.source(&each.source)?;
         let mut built = Built { items: self.arena.vec(source.len()), group: Vec::new() };
@@ -103,6 +104,7 @@ impl<'a> Run<'a> {
         Ok(self.arena.object(&members))
     }
 
+    #[inline(never)]
     pub(super) fn concat(&mut self, nodes: &'a [Node]) -> Ran<Value<'a>> {
         let mut all = self.arena.vec(8);
         for node in nodes {
@@ -112,6 +114,7 @@ impl<'a> Run<'a> {
         Ok(self.built(all))
     }
 
+    #[inline(never)]
     pub(super) fn flatten(&mut self, node: &'a Node) -> Ran<Value<'a>> {
         let value = self.eval(node)?.open(self.arena);
         let Some(lists) = value.as_array() else {
@@ -136,6 +139,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    #[inline(never)]
     pub(super) fn count(&mut self, node: &'a Node) -> Ran<Value<'a>> {
         let value = match node {
             Node::Path(path) => self.read(path, Value::Absent)?,
@@ -150,6 +154,7 @@ impl<'a> Run<'a> {
         Ok(self.arena.integer(i64::try_from(count).unwrap_or(i64::MAX)))
     }
 
+    #[inline(never)]
     pub(super) fn join(&mut self, join: &'a Join) -> Ran<Value<'a>> {
         let value = self.eval(&join.items)?.open(self.arena);
         let items = match value {
@@ -185,7 +190,7 @@ impl<'a> Run<'a> {
     pub(super) fn indexed(&mut self, index: u16, key: &str) -> Ran<Value<'a>> {
         let place = usize::from(index);
         if self.found.len() <= place {
-            self.found.resize_with(place + 1, || None);
+            self.found.resize(place + 1, None);
         }
         if let Some(Some(rows)) = self.found.get(place) {
             return Ok(row(rows, key));

@@ -10,9 +10,10 @@ impl<'a> Run<'a> {
     /// Reads a path: the value of a single one, the list of matches of any other.
     /// A null counts as absent.
     pub(crate) fn read(&mut self, path: &'a Path, current: Value<'a>) -> Ran<Value<'a>> {
-        if path.single {
-            return self.read_single(path, current);
-        }
+        if path.single { self.read_single(path, current) } else { self.read_all(path, current) }
+    }
+
+    pub(super) fn read_all(&mut self, path: &'a Path, current: Value<'a>) -> Ran<Value<'a>> {
         let found = self.matches(path, current)?;
         if found.is_empty() {
             return Ok(Value::Absent);
@@ -21,18 +22,27 @@ impl<'a> Run<'a> {
     }
 
     fn read_single(&mut self, path: &'a Path, current: Value<'a>) -> Ran<Value<'a>> {
+        self.walk_single(path, current)
+    }
+
+    /// The most frequent thing that programs do.
+    #[inline]
+    pub(super) fn walk_single(&mut self, path: &'a Path, current: Value<'a>) -> Ran<Value<'a>> {
+        self.burn(1 + path.steps.len())?;
         let mut value = self.root(&path.root, current);
         for step in &path.steps {
-            value = match step {
-                Step::Name(name) => self.member(value, name)?,
-                Step::Index(place) => self.item(value, *place),
+            value = match (step, value) {
+                (Step::Name(name), Value::Object(object)) => object.get(name).unwrap_or(Value::Absent),
+                (_, Value::Absent) => return Ok(Value::Absent),
+                (Step::Name(name), value) => self.member(value, name)?,
+                (Step::Index(place), value) => self.item(value, *place),
                 _ => Value::Absent,
             };
         }
         Ok(if value.is_null() { Value::Absent } else { value })
     }
 
-    #[inline]
+    #[inline(never)]
     fn member(&mut self, value: Value<'a>, name: &str) -> Ran<Value<'a>> {
         match value {
             Value::Object(_) => {
@@ -65,6 +75,15 @@ impl<'a> Run<'a> {
             Root::Current => current,
             Root::Slot(slot) => self.slot(*slot),
             Root::Const(value) => value.value(),
+            other => self.rare_root(other),
+        }
+    }
+
+    #[inline(never)]
+    fn rare_root(&mut self, root: &'a Root) -> Value<'a> {
+        match root {
+            // Read by the caller.
+            Root::Document | Root::Field(_) | Root::Current | Root::Slot(_) | Root::Const(_) => Value::Absent,
             Root::Ordinary => self.inputs.ordinary,
             Root::Raw => self.inputs.raw,
             Root::Request => self.inputs.request,
@@ -264,10 +283,16 @@ impl<'a> Run<'a> {
                 let value = self.operand(text, current)?;
                 if let Value::Escaped(raw) = value
                     && pattern.any_prefix()
-                    && let Some(head) = unescape_head(raw, HEAD_BYTES, self.arena)
-                    && pattern.is_match(head)
                 {
-                    return Ok(true);
+                    let plain = raw.split('\\').next().unwrap_or_default();
+                    if pattern.has_class_in(plain) {
+                        return Ok(true);
+                    }
+                    if let Some(head) = unescape_head(raw, HEAD_BYTES, self.arena)
+                        && pattern.is_match(head)
+                    {
+                        return Ok(true);
+                    }
                 }
                 let Some(text) = value.text(self.arena) else {
                     return Ok(false);

@@ -17,7 +17,9 @@ impl<'a> Run<'a> {
                 if value.is_absent() {
                     continue;
                 }
-                self.carry(&path.carries);
+                if let Some(carried) = path.carried(value) {
+                    self.carry(carried);
+                }
                 if name.is_empty() {
                     context.insert(root.to_string(), self.plain_json(value)?);
                 } else {

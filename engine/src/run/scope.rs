@@ -6,6 +6,7 @@ use crate::program::ir::{Carried, Const, Index};
 use crate::secret::Secret;
 use crate::standard::LeafSet;
 use crate::standard::Refusal;
+use bumpalo::collections::Vec as BumpVec;
 
 /// Steps a run may take at least, however small its input.
 pub(crate) const BASE_FUEL: u64 = 2_000_000;
@@ -71,6 +72,7 @@ pub(crate) struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
+    #[inline]
     pub(crate) fn new(document: Value<'a>) -> Self {
         Self {
             document,
@@ -98,7 +100,7 @@ pub(crate) struct Run<'a> {
     /// The stream's state, while one of its messages is handled.
     pub(crate) state: Vec<crate::run::state::Slot>,
     pub(crate) slots: &'a mut [Value<'a>],
-    pub(crate) found: Vec<Option<&'a [(&'a str, Value<'a>)]>>,
+    pub(crate) found: BumpVec<'a, Option<&'a [(&'a str, Value<'a>)]>>,
     pub(crate) fuel: u64,
     pub(crate) carried: LeafSet,
     pub(crate) extras: u64,
@@ -108,13 +110,14 @@ pub(crate) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// `slots`: how many loop variables the program uses; `bytes`: size of the input.
+    #[inline]
     pub(crate) fn new(arena: &'a Arena, inputs: Inputs<'a>, slots: usize, bytes: usize) -> Self {
         Self {
             arena,
             inputs,
             state: Vec::new(),
             slots: arena.slots(slots),
-            found: Vec::new(),
+            found: arena.vec(0),
             fuel: (BASE_FUEL + FUEL_PER_BYTE * bytes as u64).min(MAX_FUEL),
             carried: LeafSet::default(),
             extras: 0,
@@ -149,6 +152,7 @@ impl<'a> Run<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn slot(&self, slot: u16) -> Value<'a> {
         self.slots.get(usize::from(slot)).copied().unwrap_or(Value::Absent)
     }

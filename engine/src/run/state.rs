@@ -1,6 +1,6 @@
 //! The state of one stream: small owned values that live from message to message.
 
-use crate::json::{Arena, Value, write_value};
+use crate::json::{Arena, Value, as_i64, write_value};
 use crate::program::ir::Const;
 
 /// One state variable. Texts and lists grow in place; everything else is replaced.
@@ -8,6 +8,8 @@ use crate::program::ir::Const;
 pub(crate) enum Slot {
     Absent,
     Bool(bool),
+    /// A number whose literal is that integer.
+    Integer(i64),
     Number(Box<str>),
     Text(Text),
     /// Items as JSON, each followed by a comma.
@@ -36,7 +38,10 @@ impl Slot {
         match value {
             Value::Absent => Slot::Absent,
             Value::Bool(value) => Slot::Bool(value),
-            Value::Number(literal) => Slot::Number(literal.into()),
+            Value::Number(literal) => match as_i64(literal) {
+                Some(integer) if itoa::Buffer::new().format(integer) == literal => Slot::Integer(integer),
+                _ => Slot::Number(literal.into()),
+            },
             Value::Array(array) => {
                 let mut items = Vec::new();
                 for item in array.items {
@@ -61,11 +66,23 @@ impl Slot {
         }
     }
 
+    /// Replaces the value; a text takes the place of a text.
+    pub(crate) fn set(&mut self, value: Value<'_>, arena: &Arena) {
+        match (&mut *self, value) {
+            (Slot::Text(old), Value::Str(new) | Value::Text(new)) => {
+                old.0.clear();
+                old.0.push_str(new);
+            }
+            _ => *self = Slot::hold(value, arena),
+        }
+    }
+
     /// The value as mappings see it: a copy, so that the state may change while it is used.
     pub(crate) fn value<'a>(&self, arena: &'a Arena) -> Value<'a> {
         match self {
             Slot::Absent => Value::Absent,
             Slot::Bool(value) => Value::Bool(*value),
+            Slot::Integer(integer) => arena.integer(*integer),
             Slot::Number(literal) => Value::Number(arena.alloc_str(literal)),
             Slot::Text(text) => Value::Text(arena.alloc_str(&text.0)),
             Slot::List(items) => {
@@ -103,7 +120,7 @@ impl Slot {
     /// Bytes it holds.
     pub(crate) fn size(&self) -> usize {
         match self {
-            Slot::Absent | Slot::Bool(_) => 0,
+            Slot::Absent | Slot::Bool(_) | Slot::Integer(_) => 0,
             Slot::Number(literal) => literal.len(),
             Slot::Text(text) | Slot::List(text) | Slot::Json(text) => text.0.len(),
         }

@@ -142,6 +142,7 @@ impl Operation {
     }
 
     /// What answer programs can see.
+    #[inline]
     pub(crate) fn inputs<'a>(
         &'a self,
         document: Value<'a>,

@@ -6,8 +6,9 @@
 use super::failure::Failure;
 use super::request::Exchange;
 use super::usage::Usage;
-use crate::json::{Arena, DEFAULT_DEPTH, ParseOptions, Value, parse, write_line, write_text, write_value};
+use crate::json::{Arena, DEFAULT_DEPTH, ParseOptions, Value, parse, write_line, write_text};
 use crate::program::rename::Undo;
+use std::sync::Arc;
 
 /// Choices of one stream.
 const MAX_CHOICES: usize = 256;
@@ -28,17 +29,14 @@ pub(crate) enum Form {
 
 pub(crate) struct Assembler {
     form: Form,
-    fallback_id: String,
-    fallback_model: String,
+    exchange: Arc<Exchange>,
     id: Option<String>,
     model: Option<String>,
-    created: u64,
-    undo: Undo,
-    usage_wanted: bool,
     /// Everything of a chunk before its choices, once it is settled.
     prefix: Vec<u8>,
     choices: Vec<Choice>,
-    usage: Option<String>,
+    /// As JSON; empty until there is one.
+    usage: Vec<u8>,
     calls_made: usize,
     /// Members of the chunk that the provider sent beside those of the standard, as JSON, each with
     /// a comma before it.
@@ -70,20 +68,15 @@ struct Call {
 pub(crate) struct TooMany;
 
 impl Assembler {
-    pub(crate) fn new(form: Form, exchange: &Exchange) -> Self {
-        let prefix = if form == Form::Chat { "chatcmpl" } else { "cmpl" };
+    pub(crate) fn new(form: Form, exchange: Arc<Exchange>) -> Self {
         Self {
             form,
-            fallback_id: format!("{prefix}-{}", exchange.id),
-            fallback_model: exchange.model.clone(),
+            exchange,
             id: None,
             model: None,
-            created: exchange.now,
-            undo: exchange.undo.clone(),
-            usage_wanted: exchange.usage_wanted,
             prefix: Vec::new(),
             choices: Vec::new(),
-            usage: None,
+            usage: Vec::new(),
             calls_made: 0,
             tail: Vec::new(),
         }
@@ -118,9 +111,8 @@ impl Assembler {
     }
 
     pub(crate) fn usage(&mut self, usage: Value<'_>) {
-        let mut json = Vec::new();
-        write_line(usage, &mut json);
-        self.usage = String::from_utf8(json).ok();
+        self.usage.clear();
+        write_line(usage, &mut self.usage);
     }
 
     /// Keeps what a provider's own chunk holds beside the members that are rebuilt.
@@ -148,7 +140,7 @@ impl Assembler {
     /// The usage so far.
     pub(crate) fn counted(&self) -> Option<Usage> {
         let arena = Arena::new();
-        let text = self.usage.as_deref()?;
+        let text = std::str::from_utf8(&self.usage).ok()?;
         Usage::of(parse(text, &arena, &ParseOptions::lenient(DEFAULT_DEPTH)).ok()?)
     }
 
@@ -374,10 +366,7 @@ impl Assembler {
         write_number(nth, out);
         if first {
             let id = text_of(item.get("id"), arena).filter(|id| !id.is_empty());
-            let id = id.unwrap_or_else(|| {
-                let tail = self.fallback_id.split_once('-').map_or("", |(_, id)| id);
-                format!("call_{tail}_{}", self.calls_made)
-            });
+            let id = id.unwrap_or_else(|| format!("call_{}_{}", self.exchange.id, self.calls_made));
             self.calls_made += 1;
             out.extend_from_slice(b",\"id\":");
             write_text(&id, out);
@@ -402,7 +391,7 @@ impl Assembler {
             if let Some(name) = &name {
                 call.named = true;
                 out.extend_from_slice(b"\"name\":");
-                write_text(original(name, &self.undo), out);
+                write_text(original(name, &self.exchange.undo), out);
                 out.push(b',');
             }
             write_text(payload, out);
@@ -464,12 +453,10 @@ impl Assembler {
             self.close_calls(place, out);
             self.close_choice(place, out);
         }
-        if self.usage_wanted
-            && let Some(usage) = self.usage.clone()
-        {
+        if self.exchange.usage_wanted && !self.usage.is_empty() {
             self.open_chunk(out);
             out.extend_from_slice(b"],\"usage\":");
-            out.extend_from_slice(usage.as_bytes());
+            out.extend_from_slice(&self.usage);
             out.extend_from_slice(b"}\n\n");
         }
         out.extend_from_slice(DONE);
@@ -507,8 +494,7 @@ impl Assembler {
         };
         let called = !choice.calls.is_empty();
         let reason =
-            choice.finish.clone().unwrap_or_else(|| if called { "tool_calls" } else { "stop" }.to_owned());
-        choice.finish = Some(reason.clone());
+            choice.finish.take().unwrap_or_else(|| if called { "tool_calls" } else { "stop" }.to_owned());
         let (index, started) = (choice.index, choice.started);
         let beside = std::mem::take(&mut choice.beside);
         self.open_chunk(out);
@@ -534,21 +520,25 @@ impl Assembler {
             out.extend_from_slice(json.as_bytes());
         }
         self.close_chunk(out);
+        if let Some(choice) = self.choices.get_mut(place) {
+            choice.finish = Some(reason);
+        }
     }
 
     /// `data: {"id":...,"object":...,"created":...,"model":...,"choices":[`
     fn open_chunk(&mut self, out: &mut Vec<u8>) {
         if self.prefix.is_empty() {
-            let id = self.id.get_or_insert_with(|| self.fallback_id.clone());
-            let mut prefix = b"data: {\"id\":".to_vec();
-            write_text(id, &mut prefix);
+            let mut prefix = Vec::with_capacity(192);
+            prefix.extend_from_slice(b"data: {\"id\":");
+            let kind = if self.form == Form::Chat { "chatcmpl" } else { "cmpl" };
+            write_text(self.id.get_or_insert_with(|| format!("{kind}-{}", self.exchange.id)), &mut prefix);
             prefix.extend_from_slice(match self.form {
                 Form::Chat => b",\"object\":\"chat.completion.chunk\",\"created\":",
                 Form::Text | Form::TextOfChat => b",\"object\":\"text_completion\",\"created\":",
             });
-            write_value(Value::Number(&self.created.to_string()), &mut prefix);
+            prefix.extend_from_slice(itoa::Buffer::new().format(self.exchange.now).as_bytes());
             prefix.extend_from_slice(b",\"model\":");
-            write_text(self.model.get_or_insert_with(|| self.fallback_model.clone()), &mut prefix);
+            write_text(self.model.get_or_insert_with(|| self.exchange.model.clone()), &mut prefix);
             prefix.extend_from_slice(b",\"choices\":[");
             self.prefix = prefix;
         }

@@ -18,6 +18,9 @@ use std::sync::{Arc, OnceLock};
 /// Bytes that the state of one stream may hold.
 const MAX_STATE_BYTES: usize = 64 * 1024 * 1024;
 
+/// Memory that the handling of one message usually needs.
+const ARENA_BYTES: usize = 4 * 1024;
+
 /// How far a stream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -32,7 +35,7 @@ pub enum Progress {
 /// Decodes one stream. Owns everything it needs; fed slices of any length.
 pub struct StreamDecoder {
     operation: Arc<Operation>,
-    exchange: Exchange,
+    exchange: Arc<Exchange>,
     codec: Codec,
     core: Core,
 }
@@ -110,7 +113,8 @@ impl Operation {
             Mode::Pass if bridged || !exchange.undo.is_empty() => Mode::Normalize,
             mode => mode,
         };
-        let arena = Arena::new();
+        let exchange = Arc::new(exchange);
+        let arena = Arena::with_capacity(ARENA_BYTES);
         let state = declared.map_or_else(Vec::new, |stream| {
             stream.state.iter().map(|start| Slot::of(start, &arena)).collect()
         });
@@ -119,7 +123,7 @@ impl Operation {
         let core = Core {
             mode,
             state,
-            assembler: Assembler::new(form, &exchange),
+            assembler: Assembler::new(form, Arc::clone(&exchange)),
             observer: Observer::default(),
             arena,
             facts: operation.facts.of(exchange.fact_model()),
@@ -149,6 +153,8 @@ impl StreamDecoder {
             return self.core.progress;
         }
         self.codec.push(bytes);
+        // Deltas are about as long as their messages.
+        out.reserve(bytes.len() + 256);
         loop {
             match self.codec.next() {
                 Ok(Some(frame)) => {
@@ -307,26 +313,31 @@ impl Core {
                 return;
             }
         };
-        // A delta is about as long as its message; one growth at most.
-        out.reserve(data.len() + 256);
         let headers = std::mem::take(&mut self.headers);
         let facts = Arc::clone(&self.facts);
         let state = std::mem::take(&mut self.state);
         let head = AnswerHead { status: self.status, headers: &headers };
         let mut inputs = operation.inputs(document, exchange, &head, &facts);
         inputs.event = if event.is_empty() { Value::Absent } else { Value::Text(event) };
-        match operation.hidden_failure(arena, inputs, data.len()) {
-            Ok(None) => {
-                let mut run = Run::new(arena, inputs, stream.slots, data.len());
-                run.state = state;
-                let ran = self.run_message(&mut run, operation, stream, document, out);
-                let state = std::mem::take(&mut run.state);
-                drop(run);
-                self.state = state;
-                self.settle(ran, out);
+        let slots = stream.slots.max(operation.errors.slots);
+        let mut run = Run::new(arena, inputs, slots, data.len());
+        let failed = match &operation.errors.when {
+            Some(when) => run.test(when, Value::Absent),
+            None => Ok(false),
+        };
+        run.state = state;
+        let ran = match failed {
+            Ok(false) => self.run_message(&mut run, operation, stream, document, out),
+            Ok(true) => {
+                let failure = read_failure(&operation.errors, arena, run.inputs, data.len());
+                Ok(Flow::Fail(Box::new(failure)))
             }
-            Ok(Some(failure)) | Err(failure) => self.fail(failure, out),
-        }
+            Err(stop) => Err(stop),
+        };
+        let state = std::mem::take(&mut run.state);
+        drop(run);
+        self.state = state;
+        self.settle(ran, out);
         self.headers = headers;
         if self.progress == Progress::Ended {
             self.progress = Progress::Open;
@@ -628,24 +639,24 @@ fn without_nulls<'a>(delta: Value<'a>, arena: &'a Arena) -> Value<'a> {
 impl<'a> Run<'a> {
     /// `set` and `append`: all values are computed before any is stored.
     fn assign(&mut self, step: &'a Step) -> Ran<()> {
-        let mut values = Vec::with_capacity(step.set.len());
-        for (slot, node) in &step.set {
-            values.push((*slot, self.eval(node)?));
+        if step.set.is_empty() && step.append.is_empty() {
+            return Ok(());
         }
-        let mut added = Vec::with_capacity(step.append.len());
-        for (slot, node) in &step.append {
-            added.push((*slot, self.eval(node)?));
+        let mut values = self.arena.vec(step.set.len() + step.append.len());
+        for (_, node) in step.set.iter().chain(&step.append) {
+            values.push(self.eval(node)?);
         }
-        for (slot, value) in values {
+        let (set, added) = values.split_at_checked(step.set.len()).unwrap_or_default();
+        for ((slot, _), value) in step.set.iter().zip(set.iter().copied()) {
             if !value.is_absent()
-                && let Some(place) = self.state.get_mut(usize::from(slot))
+                && let Some(place) = self.state.get_mut(usize::from(*slot))
             {
-                *place = Slot::hold(value, self.arena);
+                place.set(value, self.arena);
             }
         }
-        for (slot, value) in added {
+        for ((slot, _), value) in step.append.iter().zip(added.iter().copied()) {
             if !value.is_absent()
-                && let Some(place) = self.state.get_mut(usize::from(slot))
+                && let Some(place) = self.state.get_mut(usize::from(*slot))
             {
                 place.append(value, self.arena);
             }

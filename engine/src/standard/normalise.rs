@@ -8,6 +8,7 @@ use super::refusal::Refusal;
 use super::shape::{Kind, LeafSet, Shape, Usual};
 use super::{chat, media};
 use crate::json::{Arena, Value, same_number};
+use bumpalo::collections::Vec as BumpVec;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
@@ -89,8 +90,8 @@ pub(super) fn normalise<'a>(
         arena,
         present: LeafSet::default(),
         unknown: Vec::new(),
-        members: Vec::new(),
-        items: Vec::new(),
+        members: arena.vec(32),
+        items: arena.vec(16),
         name: String::new(),
         calls: HashMap::new(),
         call_count: 0,
@@ -105,9 +106,9 @@ pub(super) struct Walk<'a> {
     present: LeafSet,
     unknown: Vec<&'a str>,
     /// Members of the objects being rebuilt, innermost last.
-    members: Vec<(&'a str, Value<'a>)>,
+    members: BumpVec<'a, (&'a str, Value<'a>)>,
     /// Items of the lists being rebuilt, innermost last.
-    items: Vec<Value<'a>>,
+    items: BumpVec<'a, Value<'a>>,
     /// The name being written.
     name: String,
     /// Name of a function to the id of its latest call in the old form.

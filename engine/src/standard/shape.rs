@@ -63,7 +63,13 @@ impl LeafSet {
 
     /// The leaves in the order of the schema.
     pub fn iter(self) -> impl Iterator<Item = u8> {
-        (0..=u8::MAX).filter(move |leaf| self.contains(*leaf))
+        [0, 64, 128, 192].into_iter().zip(self.0).flat_map(|(first, mut word): (u8, u64)| {
+            std::iter::from_fn(move || {
+                let bit = u8::try_from(word.trailing_zeros()).ok().filter(|bit| *bit < 64)?;
+                word &= word - 1;
+                Some(first + bit)
+            })
+        })
     }
 }
 
