@@ -161,7 +161,7 @@ fn prepare(
         || head.headers.get(STRICT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
     let target = Target { model, base_model, options, strict, id: entry.id(), now };
-    let encoded = operation.encode(&call, &target)?;
+    let encoded = operation.encode(&call, &target).inspect_err(|refusal| entry.refused(&refusal.lost))?;
 
     entry.translated(&encoded.dropped, &encoded.body);
     let Encoded { method, path, query, headers, body, exchange, dropped, stream } = encoded;
@@ -335,5 +335,6 @@ fn refusal(message: String, code: &str) -> Refusal {
         kind: "invalid_request_error".to_owned(),
         param: Some("model".to_owned()),
         code: Some(code.to_owned()),
+        lost: Vec::new(),
     }
 }

@@ -190,6 +190,7 @@ impl Fault {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Fault::Failed(_, headers) => response.headers_mut().extend(*headers),
+            Fault::Refused(refusal) => tell_dropped(&mut response, &refusal.lost),
             _ => {}
         }
         response
@@ -281,6 +282,7 @@ mod tests {
                 kind: "invalid_request_error".to_owned(),
                 param: None,
                 code: None,
+                lost: Vec::new(),
             };
             assert_eq!(Fault::from(refusal).class(), class, "{status}");
         }

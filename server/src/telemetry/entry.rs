@@ -122,6 +122,13 @@ impl Entry {
         }
     }
 
+    /// What would have been lost, and is the reason for a refusal.
+    pub(crate) fn refused(&mut self, lost: &[String]) {
+        if let Some(open) = &mut self.0 {
+            open.dropped = lost.to_vec();
+        }
+    }
+
     /// A call goes out.
     pub(crate) fn sent(&mut self) {
         if let Some(open) = &mut self.0 {
