@@ -115,8 +115,9 @@ pub(crate) fn build(
     };
     let options = match Options::compile(std::slice::from_ref(&section.options)) {
         Ok(options) => options,
-        Err(message) => {
-            mistakes.add(section, format!("options of provider `{name}`: {message}"));
+        Err(error) => {
+            let message = format!("provider `{name}`: {}", error.message);
+            mistakes.add_with_help(section, message, error.help);
             return None;
         }
     };
