@@ -184,3 +184,20 @@ async fn new_spec_passes_its_case() {
     let ended = ends(&["test", "providers/mine.yaml"], &folder).await;
     assert_eq!(ended.code, Some(0), "{}{}", ended.output, ended.errors);
 }
+
+/// An operation that goes through another one is explained in its own words.
+#[tokio::test]
+async fn explain_names_the_operations_own_fields() {
+    let folder = Folder::new();
+    let ended = ends(&["explain", "standard", "groq", "--json"], &folder).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
+    let shown: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
+    let names = |what: &str| -> Vec<&str> {
+        let all = shown["operations"]["completions"][what].as_array().unwrap();
+        all.iter().map(|name| name.as_str().unwrap()).collect()
+    };
+    assert!(names("carried").contains(&"prompt") && names("carried").contains(&"temperature"));
+    assert!(names("reported").contains(&"best_of") && names("reported").contains(&"suffix"));
+    let everything = ["carried", "rejected", "ignored", "reported"].map(names).concat();
+    assert!(!everything.iter().any(|name| name.starts_with("messages") || name.starts_with("tools")));
+}
