@@ -38,7 +38,8 @@ pub(crate) enum Fault {
     // The provider's.
     Connect,
     ConnectTimeout,
-    Tls,
+    /// Why, in words.
+    Tls(&'static str),
     FirstByteTimeout,
     IdleTimeout,
     /// Closed without an answer.
@@ -114,7 +115,7 @@ impl Fault {
                 row(500, SERVER, "internal_error", Class::Server, "the request cannot be put into HTTP")
             }
             Fault::Connect => upstream("upstream_unreachable", "the provider cannot be reached"),
-            Fault::Tls => upstream("upstream_tls", "the provider's certificate or TLS handshake failed"),
+            Fault::Tls(why) => upstream("upstream_tls", why),
             Fault::Closed => {
                 upstream("upstream_closed", "the provider closed the connection without an answer")
             }

@@ -14,7 +14,7 @@ use crate::config::{
     suggest, text,
 };
 use crate::gateway::build::Site;
-use crate::upstream::{Address, Upstream, base_path};
+use crate::upstream::{Address, Tls, Upstream, base_path};
 
 /// Somebody who serves models.
 pub(crate) struct Provider {
@@ -123,8 +123,7 @@ pub(crate) fn build(
     };
     let address = address(name, section, &program, site, mistakes)?;
     let waits = Waits::of(&section.timeouts, &site.config.file.timeouts);
-    let tls = if address.tls { site.tls.get().map(Some) } else { Ok(None) };
-    let tls = tls.inspect_err(|message| mistakes.add(section, message.as_str())).ok()?;
+    let tls = if address.tls { Some(tls(section, site, mistakes)?) } else { None };
     Some(Arc::new(Provider {
         name: name.to_owned(),
         upstream: Upstream::new(address, tls, waits.connect),
@@ -305,6 +304,15 @@ fn address(
             }
             None
         }
+    }
+}
+
+fn tls(section: &At<ProviderSection>, site: &Site<'_>, mistakes: &mut Mistakes) -> Option<Tls> {
+    match &section.tls.ca {
+        Some(file) => Tls::with_authorities(&site.dir().join(&file.value))
+            .inspect_err(|message| mistakes.add(file, message.as_str()))
+            .ok(),
+        None => site.tls.get().inspect_err(|message| mistakes.add(section, message.as_str())).ok(),
     }
 }
 
