@@ -83,11 +83,6 @@ async fn nobody_else() {
         }
         assert!(upstream.unasked());
     }
-    // No TLS at all.
-    let plain = Upstream::start().await;
-    let gateway = trusting(&pem, &plain.url_as("https", "localhost")).await;
-    plain.will(Reply::raw("HTTP/1.1 400 Bad Request\r\n\r\n"));
-    assert_eq!(gateway.chat(HELLO).await.error().0, 502);
 }
 
 #[tokio::test]
