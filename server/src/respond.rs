@@ -4,10 +4,10 @@
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
-use interlingua_engine::{Class, Failure, Refusal, Secret};
+use interlingua_engine::{Class, Failure, Refusal};
 
 use crate::body::Answer;
-use crate::telemetry::holds;
+use crate::telemetry::{Needles, holds};
 
 /// Header with the gateway's own id of the request.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-interlingua-request-id");
@@ -222,7 +222,7 @@ pub(crate) fn identify(response: &mut Response<Answer>, id: &str) {
 
 /// Those of a provider's headers that mean something to the client: rate limits, when to come back, its id.
 /// None that quotes one of `secrets`.
-pub(crate) fn kept(headers: &HeaderMap, secrets: &[Secret]) -> HeaderMap {
+pub(crate) fn kept(headers: &HeaderMap, secrets: &Needles) -> HeaderMap {
     let mut kept = HeaderMap::new();
     for (name, value) in headers {
         let wanted = *name == RETRY_AFTER
@@ -239,7 +239,7 @@ pub(crate) fn kept(headers: &HeaderMap, secrets: &[Secret]) -> HeaderMap {
 }
 
 /// The provider's id of the request, under either of its usual names; not if it quotes one of `secrets`.
-pub(crate) fn provider_request_id<'h>(headers: &'h HeaderMap, secrets: &[Secret]) -> Option<&'h HeaderValue> {
+pub(crate) fn provider_request_id<'h>(headers: &'h HeaderMap, secrets: &Needles) -> Option<&'h HeaderValue> {
     let id = headers.get(COMMON_REQUEST_ID).or_else(|| headers.get("request-id"));
     id.filter(|id| !holds(id.as_bytes(), secrets))
 }

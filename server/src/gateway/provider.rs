@@ -14,6 +14,7 @@ use crate::config::{
     suggest, text,
 };
 use crate::gateway::build::Site;
+use crate::telemetry::Secrets;
 use crate::upstream::{Address, Tls, Upstream, base_path};
 
 /// Somebody who serves models.
@@ -33,7 +34,7 @@ pub(crate) struct Provider {
     /// The same, uncompiled, to be compiled into the aliases that lead here.
     pub(crate) layer: OptionLayer,
     /// What must never be seen in an answer or a log.
-    pub(crate) secrets: Vec<Secret>,
+    pub(crate) secrets: Secrets,
 }
 
 /// How long this provider may take.
@@ -134,7 +135,7 @@ pub(crate) fn build(
         models: exact_models(&section.models),
         options,
         layer: section.options.clone(),
-        secrets,
+        secrets: Secrets::new(&secrets),
     }))
 }
 

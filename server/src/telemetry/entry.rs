@@ -115,7 +115,7 @@ impl Entry {
                 // Masked before it is cut: half a secret would not be found.
                 open.request = body.to_vec();
                 if let Some(provider) = &open.provider {
-                    mask(&mut open.request, 0, &provider.secrets);
+                    mask(&mut open.request, 0, &provider.secrets.now());
                 }
                 open.request.truncate(PAYLOAD_BYTES);
             }
@@ -231,7 +231,7 @@ impl Open {
         let total = self.accepted.elapsed();
         self.log(end, total);
         if let Some(provider) = &self.provider {
-            mask(&mut self.response, 0, &provider.secrets);
+            mask(&mut self.response, 0, &provider.secrets.now());
         }
         let Some(sink) = &self.gateway.recorder.sink else { return Ticket::Done };
         let mut line = Vec::with_capacity(512 + self.request.len() + self.response.len());
