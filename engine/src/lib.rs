@@ -25,7 +25,7 @@ pub use diagnostic::{Position, SpecError, SpecErrors};
 pub use fixture::{Ask, Content, Fixture, Fixtures, Frame, Reply};
 pub use json::{Arena, Array, Object, ParseError, ParseOptions, Value, parse, scan, write_line, write_value};
 pub use library::{Library, Spec};
-pub use options::{OptionLayer, Options};
+pub use options::{OptionError, OptionLayer, Options};
 pub use program::{Operation, Program, Support};
 pub use resolve::Source;
 pub use secret::Secret;

@@ -1,7 +1,10 @@
 //! What operators impose on requests, in the standard format's terms: forced values, defaults, caps.
 
+use crate::compile::normal_name;
+use crate::diagnostic::did_you_mean;
 use crate::json::{Arena, Value, compare};
 use crate::program::ir::Const;
+use crate::standard::{Kind, Shape, Standard, standard};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -22,6 +25,23 @@ pub struct OptionLayer {
     pub cap: Map<String, serde_json::Value>,
 }
 
+/// An option that cannot be imposed on requests.
+#[derive(Debug)]
+pub struct OptionError {
+    /// What is wrong with it, beginning with its name.
+    pub message: String,
+    /// What to write instead, where that is known.
+    pub help: Option<String>,
+}
+
+impl std::fmt::Display for OptionError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for OptionError {}
+
 /// Options of all layers, compiled: order force, client, default, then cap.
 #[derive(Debug, Default)]
 pub struct Options {
@@ -40,9 +60,9 @@ impl Options {
     /// it wins, for `cap` the lowest bound does.
     ///
     /// # Errors
-    /// A message that names the option, if a cap is not a number, or an option is none of the
-    /// standard request's top-level fields that may be set (`model`, `messages` and `stream` may not).
-    pub fn compile(layers: &[OptionLayer]) -> Result<Self, String> {
+    /// An option that is none of the standard request's top-level fields that may be set (`model`,
+    /// `messages` and `stream` may not) nor written `$std.name`, and a cap that is not a number.
+    pub fn compile(layers: &[OptionLayer]) -> Result<Self, OptionError> {
         let mut options = Self::default();
         for layer in layers {
             for (kind, fields, into) in [
@@ -50,18 +70,19 @@ impl Options {
                 ("default", &layer.default, &mut options.default),
             ] {
                 for (name, value) in fields {
-                    settable(kind, name)?;
+                    let name = settable(kind, name)?;
                     if !into.iter().any(|(known, _)| same_field(known, name)) {
-                        into.push((name.as_str().into(), Const::json(value)));
+                        into.push((name.into(), Const::json(value)));
                     }
                 }
             }
             for (name, value) in &layer.cap {
-                settable("cap", name)?;
+                let field = settable("cap", name)?;
                 let serde_json::Value::Number(bound) = value else {
-                    return Err(format!("options.cap.{name} must be a number"));
+                    let message = format!("options.cap.{name}: must be a number");
+                    return Err(OptionError { message, help: None });
                 };
-                options.add_cap(name, &bound.to_string());
+                options.add_cap(field, &bound.to_string());
             }
         }
         Ok(options)
@@ -131,17 +152,99 @@ fn same_field(left: &str, right: &str) -> bool {
     normal(left) == normal(right)
 }
 
-fn settable(kind: &str, name: &str) -> Result<(), String> {
-    if matches!(name, "model" | "messages" | "stream" | "prompt" | "input") {
-        return Err(format!("options.{kind}.{name}: this field cannot be set by an option"));
+/// Before the names of members outside the standard format, as in specs.
+const EXTRA: &str = "$std.";
+
+/// Members that an option may not touch: they say what is asked for, not how.
+const FIXED: [&str; 5] = ["model", "messages", "stream", "prompt", "input"];
+
+/// The operations whose requests have options.
+const OPERATIONS: [&str; 3] = ["chat", "completions", "embeddings"];
+
+/// The member of the request that an option sets: itself, or behind `$std.` one of a provider's own.
+fn settable<'n>(kind: &str, name: &'n str) -> Result<&'n str, OptionError> {
+    let refused = |what: &str, help: Option<String>| OptionError {
+        message: format!("options.{kind}.{name}: {what}"),
+        help,
+    };
+    if let Some(extra) = name.strip_prefix(EXTRA) {
+        if is_standard(extra) {
+            return Err(refused(
+                "this field is one of the standard format",
+                Some(format!("write `{extra}`")),
+            ));
+        }
+        let sound =
+            !extra.is_empty() && extra.bytes().all(|c| c.is_ascii_alphanumeric() || b"_-".contains(&c));
+        return if sound { Ok(extra) } else { Err(refused("not a field's name", None)) };
     }
-    let known = ["chat", "completions", "embeddings"].iter().any(|operation| {
-        crate::standard::standard(operation)
-            .is_some_and(|standard| standard.request().member(crate::compile::normal_name(name)).is_some())
-    });
-    // Fields of one provider (`top_k`) are legal options: they reach it as the client's own would.
-    if known || name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !name.is_empty() {
-        return Ok(());
+    if FIXED.contains(&name) {
+        return Err(refused("this field cannot be set by an option", None));
     }
-    Err(format!("options.{kind}.{name}: not a field's name"))
+    if !is_standard(name) {
+        let known = shapes().flat_map(Shape::names).chain(["max_completion_tokens"]);
+        let near = did_you_mean(name, known.filter(|known| !FIXED.contains(known)));
+        let help = near.unwrap_or_else(|| format!("a field of one provider is written `{EXTRA}{name}`"));
+        return Err(refused("the standard format has no such field", Some(help)));
+    }
+    let number =
+        |shape: &Shape| shape.member(normal_name(name)).is_some_and(|field| field.allows(Kind::Number));
+    if kind == "cap" && !shapes().any(number) {
+        return Err(refused("only a number can have a cap", None));
+    }
+    Ok(name)
+}
+
+fn shapes() -> impl Iterator<Item = &'static Shape> {
+    OPERATIONS.into_iter().filter_map(standard).map(Standard::request)
+}
+
+fn is_standard(name: &str) -> bool {
+    shapes().any(|shape| shape.member(normal_name(name)).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OptionLayer, Options};
+
+    #[track_caller]
+    fn check(options: &str, expected: &str) {
+        let layer: OptionLayer = serde_json::from_str(options).unwrap();
+        let said = match Options::compile(&[layer]) {
+            Ok(_) => String::new(),
+            Err(error) => format!("{}; {}", error.message, error.help.unwrap_or_default()),
+        };
+        assert_eq!(said, expected, "{options}");
+    }
+
+    #[test]
+    fn names() {
+        for sound in [
+            r#"{"force":{"temperature":0,"max_tokens":1,"dimensions":8,"best_of":1}}"#,
+            r#"{"default":{"$std.top_k":40,"$std.reasoning-mode":"x"}}"#,
+            r#"{"cap":{"max_tokens":1,"max_completion_tokens":2,"temperature":1,"$std.top_k":40}}"#,
+        ] {
+            check(sound, "");
+        }
+        check(
+            r#"{"force":{"temprature":0}}"#,
+            "options.force.temprature: the standard format has no such field; did you mean `temperature`?",
+        );
+        check(
+            r#"{"default":{"top_k":40}}"#,
+            "options.default.top_k: the standard format has no such field; did you mean `top_p`?",
+        );
+        check(
+            r#"{"default":{"chat_template_kwargs":{}}}"#,
+            "options.default.chat_template_kwargs: the standard format has no such field; a field of one provider is written `$std.chat_template_kwargs`",
+        );
+        check(
+            r#"{"force":{"$std.temperature":0}}"#,
+            "options.force.$std.temperature: this field is one of the standard format; write `temperature`",
+        );
+        check(r#"{"force":{"$std.":0}}"#, "options.force.$std.: not a field's name; ");
+        check(r#"{"force":{"model":"x"}}"#, "options.force.model: this field cannot be set by an option; ");
+        check(r#"{"cap":{"user":1}}"#, "options.cap.user: only a number can have a cap; ");
+        check(r#"{"cap":{"max_tokens":"1"}}"#, "options.cap.max_tokens: must be a number; ");
+    }
 }

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use http::Response;
+use http::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,6 +19,9 @@ use crate::shutdown::Shutdown;
 
 /// Bytes that are read ahead at least, however small heads must be: bodies come the same way.
 const MIN_BUFFER_BYTES: usize = 64 * 1024;
+
+/// The next request had better go elsewhere.
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Most headers of a request; more is a 431 by hyper.
 const MAX_HEADERS: usize = 128;
@@ -41,7 +45,10 @@ pub(crate) async fn serve(
         let gateway = Arc::clone(&gateway);
         let in_flight = requests.begin();
         async move {
-            let (head, body) = handler::handle(&gateway, request).await.into_parts();
+            let (mut head, body) = handler::handle(&gateway, request).await.into_parts();
+            if !gateway.ready() {
+                head.headers.insert(CONNECTION, CLOSE);
+            }
             Ok::<_, Infallible>(Response::from_parts(head, Counted::new(body, in_flight)))
         }
     });

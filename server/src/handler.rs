@@ -27,7 +27,7 @@ use crate::body::{self, Answer, Decompressor, Relay};
 use crate::gateway::{Gateway, Pick, Provider};
 use crate::respond::{self, Fault};
 use crate::router::{self, OperationRoute, Route};
-use crate::telemetry::{Entry, masked};
+use crate::telemetry::{Entry, mask, masked};
 use crate::upstream::UpstreamBody;
 use crate::{auth, health, models};
 
@@ -106,7 +106,7 @@ async fn serve(
     let first_byte = if stream { waits.first_byte_stream } else { waits.first_byte };
     let (upstream, body) = provider.upstream.send(request, first_byte).await?.into_parts();
     let upstream = Upstream { status: upstream.status.as_u16(), headers: upstream.headers, dropped };
-    let id = respond::provider_request_id(&upstream.headers, &provider.secrets);
+    let id = respond::provider_request_id(&upstream.headers, &provider.secrets.now());
     entry.answered(id.and_then(|id| id.to_str().ok()));
     if upstream.status < 200 || (300..400).contains(&upstream.status) {
         return Err(Fault::Redirect(upstream.status));
@@ -161,7 +161,7 @@ fn prepare(
         || head.headers.get(STRICT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
     let target = Target { model, base_model, options, strict, id: entry.id(), now };
-    let encoded = operation.encode(&call, &target)?;
+    let encoded = operation.encode(&call, &target).inspect_err(|refusal| entry.refused(&refusal.lost))?;
 
     entry.translated(&encoded.dropped, &encoded.body);
     let Encoded { method, path, query, headers, body, exchange, dropped, stream } = encoded;
@@ -242,14 +242,16 @@ impl Work<'_> {
         let headers = header_list(&upstream.headers);
         let answer =
             EngineAnswer { head: AnswerHead { status: upstream.status, headers: &headers }, body: &bytes };
-        let decoded =
+        let mut decoded =
             self.operation.decode(&self.exchange, &answer).map_err(|failure| self.told(failure, upstream))?;
         if stream {
             return Err(Fault::NotStream);
         }
+        let secrets = self.provider.secrets.now();
+        mask(&mut decoded.body, 0, &secrets);
         entry.finish(upstream.status, &decoded).await;
         let mut response = respond::json(200, decoded.body);
-        response.headers_mut().extend(respond::kept(&upstream.headers, &self.provider.secrets));
+        response.headers_mut().extend(respond::kept(&upstream.headers, &secrets));
         respond::tell_dropped(&mut response, &upstream.dropped);
         Ok(response)
     }
@@ -272,9 +274,9 @@ impl Work<'_> {
             .operation
             .stream(self.exchange, &AnswerHead { status: upstream.status, headers: &headers })
             .with_event_bytes(self.gateway.limits.event_bytes.bytes());
-        let kept = respond::kept(&upstream.headers, &self.provider.secrets);
+        let kept = respond::kept(&upstream.headers, &self.provider.secrets.now());
         entry.streaming(200);
-        let relay = Relay::new(body, decompressor, decoder, self.provider, entry.take(), permit);
+        let relay = Relay::new(body, decompressor, decoder, &self.provider, entry.take(), permit);
         let mut response = Response::new(Answer::Stream(Box::new(relay)));
         let map = response.headers_mut();
         map.insert(CONTENT_TYPE, EVENT_STREAM);
@@ -292,7 +294,7 @@ impl Work<'_> {
 
     /// A failure in the provider's own words, in which our key may not be.
     fn told(&self, mut failure: Failure, upstream: &Upstream) -> Fault {
-        let secrets = &self.provider.secrets;
+        let secrets = &self.provider.secrets.now();
         failure.message = masked(&failure.message, secrets);
         failure.kind = masked(&failure.kind, secrets);
         failure.code = failure.code.map(|code| masked(&code, secrets));
@@ -335,5 +337,6 @@ fn refusal(message: String, code: &str) -> Refusal {
         kind: "invalid_request_error".to_owned(),
         param: Some("model".to_owned()),
         code: Some(code.to_owned()),
+        lost: Vec::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! Accepts connections, and waits for the last one when the end has come.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,14 +20,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often idle connections to providers are looked after.
 const SWEEP: Duration = Duration::from_secs(10);
 
-/// Serves until `shutdown` says so: then stops accepting, lets live requests end within the grace
+/// Serves until `shutdown` says so: then `/health/ready` says no while connections are still taken for a
+/// while, so that somebody can see it; then it stops accepting, lets live requests end within the grace
 /// period, and cuts what is left. Accept errors never end it.
 pub async fn run(listener: TcpListener, mut shutdown: Shutdown, gateway: Arc<Gateway>) {
     let places = Arc::new(Semaphore::new(gateway.limits.connections.min(Semaphore::MAX_PERMITS)));
     let mut connections = JoinSet::new();
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let told = shutdown.clone();
+    // Connections end later than the first signal: they have a trigger of their own.
+    let (last_call, told) = crate::shutdown::shutdown();
+    let mut leaving = pin!(leave(&gateway, shutdown.clone()));
     loop {
         tokio::select! {
             (stream, place) = accept(&listener, &places) => {
@@ -34,12 +38,22 @@ pub async fn run(listener: TcpListener, mut shutdown: Shutdown, gateway: Arc<Gat
             }
             Some(ended) = connections.join_next() => report(ended),
             _ = sweep.tick() => gateway.all_providers().for_each(|provider| provider.upstream.sweep()),
-            () = shutdown.draining() => break,
+            () = leaving.as_mut() => break,
         }
     }
-    gateway.drain();
+    last_call.drain();
     drop(listener);
     finish(connections, &mut shutdown, gateway.timeouts.grace.0).await;
+}
+
+/// Ready once no more connections are to be taken.
+async fn leave(gateway: &Gateway, mut shutdown: Shutdown) {
+    shutdown.draining().await;
+    gateway.drain();
+    tokio::select! {
+        () = sleep(gateway.timeouts.drain.0) => {}
+        () = shutdown.ended() => {}
+    }
 }
 
 /// The next client, once there is a place for it.

@@ -4,10 +4,10 @@
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
-use interlingua_engine::{Class, Failure, Refusal, Secret};
+use interlingua_engine::{Class, Failure, Refusal};
 
 use crate::body::Answer;
-use crate::telemetry::holds;
+use crate::telemetry::{Needles, holds};
 
 /// Header with the gateway's own id of the request.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-interlingua-request-id");
@@ -38,7 +38,8 @@ pub(crate) enum Fault {
     // The provider's.
     Connect,
     ConnectTimeout,
-    Tls,
+    /// Why, in words.
+    Tls(&'static str),
     FirstByteTimeout,
     IdleTimeout,
     /// Closed without an answer.
@@ -114,7 +115,7 @@ impl Fault {
                 row(500, SERVER, "internal_error", Class::Server, "the request cannot be put into HTTP")
             }
             Fault::Connect => upstream("upstream_unreachable", "the provider cannot be reached"),
-            Fault::Tls => upstream("upstream_tls", "the provider's certificate or TLS handshake failed"),
+            Fault::Tls(why) => upstream("upstream_tls", why),
             Fault::Closed => {
                 upstream("upstream_closed", "the provider closed the connection without an answer")
             }
@@ -190,6 +191,7 @@ impl Fault {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Fault::Failed(_, headers) => response.headers_mut().extend(*headers),
+            Fault::Refused(refusal) => tell_dropped(&mut response, &refusal.lost),
             _ => {}
         }
         response
@@ -220,7 +222,7 @@ pub(crate) fn identify(response: &mut Response<Answer>, id: &str) {
 
 /// Those of a provider's headers that mean something to the client: rate limits, when to come back, its id.
 /// None that quotes one of `secrets`.
-pub(crate) fn kept(headers: &HeaderMap, secrets: &[Secret]) -> HeaderMap {
+pub(crate) fn kept(headers: &HeaderMap, secrets: &Needles) -> HeaderMap {
     let mut kept = HeaderMap::new();
     for (name, value) in headers {
         let wanted = *name == RETRY_AFTER
@@ -237,7 +239,7 @@ pub(crate) fn kept(headers: &HeaderMap, secrets: &[Secret]) -> HeaderMap {
 }
 
 /// The provider's id of the request, under either of its usual names; not if it quotes one of `secrets`.
-pub(crate) fn provider_request_id<'h>(headers: &'h HeaderMap, secrets: &[Secret]) -> Option<&'h HeaderValue> {
+pub(crate) fn provider_request_id<'h>(headers: &'h HeaderMap, secrets: &Needles) -> Option<&'h HeaderValue> {
     let id = headers.get(COMMON_REQUEST_ID).or_else(|| headers.get("request-id"));
     id.filter(|id| !holds(id.as_bytes(), secrets))
 }
@@ -281,6 +283,7 @@ mod tests {
                 kind: "invalid_request_error".to_owned(),
                 param: None,
                 code: None,
+                lost: Vec::new(),
             };
             assert_eq!(Fault::from(refusal).class(), class, "{status}");
         }

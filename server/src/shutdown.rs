@@ -1,6 +1,7 @@
 //! The end of the process in two steps: first signal, finish what lives; second signal, or the grace
 //! over, end at once. Whoever holds the `Trigger` decides; a test holds it itself.
 
+use std::convert::Infallible;
 use std::io;
 
 use tokio::sync::watch;
@@ -73,11 +74,7 @@ impl Shutdown {
 }
 
 /// Turns the first SIGTERM or SIGINT into `drain` and the second into `end`. Never ready on its own.
-///
-/// # Errors
-/// The operating system refuses to deliver signals.
-pub(crate) async fn on_signals(trigger: &Trigger) -> io::Result<()> {
-    let mut signals = Signals::new()?;
+pub(crate) async fn on_signals(mut signals: Signals, trigger: &Trigger) -> Infallible {
     signals.next().await;
     tracing::info!("signal received: finishing what lives, a second signal ends at once");
     trigger.drain();
@@ -87,15 +84,18 @@ pub(crate) async fn on_signals(trigger: &Trigger) -> io::Result<()> {
     std::future::pending().await
 }
 
+/// SIGTERM and SIGINT, caught from the moment that it is made.
 #[cfg(unix)]
-struct Signals {
+pub(crate) struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
-    fn new() -> io::Result<Signals> {
+    /// # Errors
+    /// The operating system refuses to deliver signals.
+    pub(crate) fn new() -> io::Result<Signals> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
@@ -111,13 +111,14 @@ impl Signals {
     }
 }
 
+/// Ctrl-C.
 #[cfg(not(unix))]
-struct Signals;
+pub(crate) struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
     #[expect(clippy::unnecessary_wraps, reason = "the other system's can fail")]
-    fn new() -> io::Result<Signals> {
+    pub(crate) fn new() -> io::Result<Signals> {
         Ok(Signals)
     }
 

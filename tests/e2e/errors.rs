@@ -230,3 +230,33 @@ async fn our_key_is_never_shown() {
     }
     assert!(shown.is_empty(), "{shown:#?}");
 }
+
+/// Answers that are none of errors, too: whole or live, rewritten or not, in whatever pieces they come.
+#[tokio::test]
+async fn our_key_is_not_echoed() {
+    const KEY: &str = "sk-gateway-secret";
+    let said = format!("your key is {KEY}, is it?");
+    let whole = crate::HI.replace("Hi", &said);
+    let foreign = crate::HI_FOREIGN.replace("Hi", &said);
+    for (spec, body) in [("openai", whole.as_str()), ("anthropic", foreign.as_str())] {
+        let upstream = Upstream::replies(Reply::json(200, body)).await;
+        let gateway = Gateway::with(spec, &upstream.url(), "").await;
+        let answer = gateway.chat(HELLO).await;
+        let content = &answer.json()["choices"][0]["message"]["content"];
+        assert_eq!(content, "your key is ***, is it?", "{spec}");
+    }
+    let event = format!("data: {}\n\n", crate::piece(&said));
+    let upstream = Upstream::start().await;
+    for middle in [event.len() - 1, 1, event.find(KEY).unwrap() + 5] {
+        let gateway = Gateway::with("openai", &upstream.url(), "").await;
+        let (start, rest) = event.split_at(middle);
+        let halves = Reply::stream().then(start).then(rest);
+        upstream.will(halves.event(crate::STOP).event("[DONE]"));
+        let events = gateway.chat_live(HELLO_LIVE).await.events().await;
+        assert_eq!(events, [crate::piece("your key is ***, is it?").as_str(), crate::STOP, "[DONE]"]);
+    }
+    let upstream = Upstream::replies(crate::foreign_end(crate::foreign_start(&said))).await;
+    let gateway = Gateway::with("anthropic", &upstream.url(), "").await;
+    let events = gateway.chat_live(HELLO_LIVE).await.events().await.concat();
+    assert!(events.contains("your key is ***, is it?") && !events.contains(KEY), "{events}");
+}

@@ -13,6 +13,7 @@ mod process;
 mod records;
 mod requests;
 mod streams;
+mod tls;
 
 use interlingua_tests::upstream::Reply;
 

@@ -118,6 +118,45 @@ async fn strict_refuses_loss() {
         let answer = request.json(LOSSY.replace("main/m", model)).send().await;
         assert_eq!(answer.error().0, 400, "{where_said}: {}", answer.text());
         assert!(answer.text().contains("seed"), "{where_said}: {}", answer.text());
+        let lost = ["frequency_penalty", "messages[].name", "seed"];
+        assert_eq!(answer.header("x-interlingua-dropped").unwrap(), lost.join(", "), "{where_said}");
+        assert_eq!(only(gateway.records())["dropped"], json!(lost), "{where_said}");
     }
     assert!(upstream.unasked());
+}
+
+/// Misspelt options are refused at the start; what one provider has beside the standard is named so.
+#[tokio::test]
+async fn names_of_options() {
+    use interlingua_tests::folder::Folder;
+    use interlingua_tests::process::ends;
+    let folder = Folder::new();
+    for (options, expected) in [
+        (
+            "force: { temprature: 0 }",
+            "options.force.temprature: the standard format has no such field\n  help: did you mean `temperature`?",
+        ),
+        ("cap: { user: 1 }", "options.cap.user: only a number can have a cap"),
+        (
+            "default: { $std.seed: 1 }",
+            "options.default.$std.seed: this field is one of the standard format\n  help: write `seed`",
+        ),
+    ] {
+        let main = format!("{{ spec: openai, api_key: k, options: {{ {options} }} }}");
+        let alias = format!("{{ targets: [{{ model: main/m, options: {{ {options} }} }}] }}");
+        for config in [
+            format!("providers: {{ main: {main} }}\n"),
+            format!("providers: {{ main: {{ spec: openai, api_key: k }} }}\nmodels: {{ a: {alias} }}\n"),
+        ] {
+            folder.write("c.yaml", &config);
+            let ended = ends(&["-c", "c.yaml"], &folder).await;
+            assert_eq!(ended.code, Some(2), "{}", ended.errors);
+            assert!(ended.errors.contains(expected), "expected `{expected}` in:\n{}", ended.errors);
+        }
+    }
+    let mut upstream = Upstream::replies(Reply::json(200, HI)).await;
+    let section = "options: { default: { $std.top_k: 40 } }";
+    let gateway = Gateway::with("openai", &upstream.url(), section).await;
+    gateway.chat(crate::HELLO).await;
+    assert_eq!(upstream.seen().await.json()["top_k"], 40);
 }

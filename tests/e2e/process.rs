@@ -59,15 +59,10 @@ async fn second_signal_ends_at_once() {
     assert!(live.rest().await.is_err());
 }
 
-/// No config, no key, no network: the simulator answers. The address is fixed then, so it may be taken.
+/// No config, no key, no network: the simulator answers. The usual address may be taken.
 #[tokio::test]
 async fn starts_with_nothing() {
-    let Ok(free) = std::net::TcpListener::bind("127.0.0.1:8080") else {
-        println!("SKIPPED: somebody else listens on port 8080");
-        return;
-    };
-    drop(free);
-    let server = Process::start_bare().await;
+    let server = Process::start_bare(&["--listen", "127.0.0.1:0"]).await;
     let models = server.request("GET", "/v1/models").send().await.json();
     let ids: Vec<&str> =
         models["data"].as_array().unwrap().iter().filter_map(|model| model["id"].as_str()).collect();
@@ -82,9 +77,10 @@ async fn starts_with_nothing() {
         assert_eq!(events.last().unwrap(), "[DONE]", "{events:?}");
     }
     server.signal("TERM").await;
+    let addr = server.addr;
     let (code, output) = server.ended().await;
     assert_eq!(code, Some(0));
-    assert!(output.contains("curl http://127.0.0.1:8080/v1/chat/completions"), "{output}");
+    assert!(output.contains(&format!("curl http://{addr}/v1/chat/completions")), "{output}");
 }
 
 /// Mistakes in a config: exit code 2, and where they are.
@@ -183,4 +179,63 @@ async fn new_spec_passes_its_case() {
     assert_eq!(ends(&["check", "providers/mine.yaml"], &folder).await.code, Some(0));
     let ended = ends(&["test", "providers/mine.yaml"], &folder).await;
     assert_eq!(ended.code, Some(0), "{}{}", ended.output, ended.errors);
+}
+
+/// An operation that goes through another one is explained in its own words.
+#[tokio::test]
+async fn explain_names_the_operations_own_fields() {
+    let folder = Folder::new();
+    let ended = ends(&["explain", "standard", "groq", "--json"], &folder).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
+    let shown: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
+    let names = |what: &str| -> Vec<&str> {
+        let all = shown["operations"]["completions"][what].as_array().unwrap();
+        all.iter().map(|name| name.as_str().unwrap()).collect()
+    };
+    assert!(names("carried").contains(&"prompt") && names("carried").contains(&"temperature"));
+    assert!(names("reported").contains(&"best_of") && names("reported").contains(&"suffix"));
+    let everything = ["carried", "rejected", "ignored", "reported"].map(names).concat();
+    assert!(!everything.iter().any(|name| name.starts_with("messages") || name.starts_with("tools")));
+}
+
+/// The command line's address is stronger than the config's.
+#[tokio::test]
+async fn listens_where_it_is_told() {
+    let server = Process::start_bare(&["serve", "--listen", "127.0.0.1:0"]).await;
+    assert_ne!(server.addr.port(), 8080);
+    assert_eq!(server.request("GET", "/health/ready").send().await.status, 200);
+    let folder = Folder::new();
+    folder.write("interlingua.yaml", "listen: 127.0.0.1:0\nproviders: {}\n");
+    let ended = ends(&["serve", "--listen", "nowhere"], &folder).await;
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.errors.contains("cannot listen on `nowhere`"), "{}", ended.errors);
+    let ended = ends(&["--listen", "127.0.0.1:0", "check"], &folder).await;
+    assert_eq!((ended.code, ended.errors.trim()), (Some(2), "error: `--listen` belongs behind `serve`"));
+}
+
+/// Between the signal and the closed door: new connections are served, and told that it ends.
+#[tokio::test]
+async fn draining_can_be_seen() {
+    let upstream = Upstream::replies(Reply::json(200, HI)).await;
+    let config = provider("openai", &upstream.url(), "");
+    let server =
+        Process::start(&format!("{config}default_provider: main\ntimeouts: {{ drain: 5m }}\n")).await;
+    assert_eq!(server.request("GET", "/health/ready").send().await.json()["status"], "ready");
+    server.signal("TERM").await;
+    let seen = async {
+        loop {
+            let answer = server.request("GET", "/health/ready").send().await;
+            if answer.status == 503 {
+                return answer;
+            }
+        }
+    };
+    let answer = interlingua_tests::soon("the end to be announced", seen).await;
+    assert_eq!(answer.json()["status"], "draining");
+    assert_eq!(answer.header("connection").unwrap(), "close");
+    let answer = server.request("POST", "/v1/chat/completions").json(HELLO).send().await;
+    assert_eq!((answer.status, answer.header("connection").as_deref()), (200, Some("close")));
+    // The second signal does not wait for the rest.
+    server.signal("TERM").await;
+    server.ended().await;
 }

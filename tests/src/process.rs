@@ -37,16 +37,17 @@ impl Process {
     pub async fn start(config: &str) -> Process {
         let folder = Folder::new();
         folder.write("interlingua.yaml", &format!("listen: 127.0.0.1:0\n{config}"));
-        Process::start_in(folder).await
+        Process::start_in(folder, &[]).await
     }
 
-    /// Starts it without a config, at its usual address.
-    pub async fn start_bare() -> Process {
-        Process::start_in(Folder::new()).await
+    /// Starts it with nothing but these arguments.
+    pub async fn start_bare(arguments: &[&str]) -> Process {
+        Process::start_in(Folder::new(), arguments).await
     }
 
-    async fn start_in(folder: Folder) -> Process {
+    async fn start_in(folder: Folder, arguments: &[&str]) -> Process {
         let mut command = Command::from(binary::command());
+        command.args(arguments);
         command.current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
         let mut child = command.spawn().expect("the command starts");
         let mut output = BufReader::new(child.stdout.take().expect("it was asked for")).lines();

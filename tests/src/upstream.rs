@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::http::{Head, Reader};
 use crate::soon;
@@ -65,6 +67,15 @@ impl Seen {
 impl Upstream {
     /// Starts to listen.
     pub async fn start() -> Upstream {
+        Upstream::listen(None).await
+    }
+
+    /// Starts to listen for TLS.
+    pub async fn start_tls(config: ServerConfig) -> Upstream {
+        Upstream::listen(Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn listen(tls: Option<TlsAcceptor>) -> Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback ports are free");
         let addr = listener.local_addr().expect("a listener has an address");
         let script = Arc::new(Script::default());
@@ -78,7 +89,18 @@ impl Upstream {
             let mut open = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
-                open.spawn(serve(stream, Arc::clone(&shared), notes.clone(), ends.clone()));
+                // Steps must arrive one by one.
+                stream.set_nodelay(true).expect("sockets can do that");
+                let (script, notes, ends) = (Arc::clone(&shared), notes.clone(), ends.clone());
+                match tls.clone() {
+                    None => drop(open.spawn(serve(stream, script, notes, ends))),
+                    // Whoever does not trust us goes away.
+                    Some(tls) => drop(open.spawn(async move {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            serve(stream, script, notes, ends).await;
+                        }
+                    })),
+                }
             }
         });
         Upstream { addr, seen, closed, connections, script, _tasks: tasks }
@@ -94,6 +116,11 @@ impl Upstream {
     /// `http://127.0.0.1:49152`
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
+    }
+
+    /// The same port under another scheme and host.
+    pub fn url_as(&self, scheme: &str, host: &str) -> String {
+        format!("{scheme}://{host}:{}", self.addr.port())
     }
 
     /// Answers the next request that has no answer yet.
@@ -283,14 +310,12 @@ impl Reply {
     }
 }
 
-async fn serve(
-    stream: TcpStream,
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     script: Arc<Script>,
     notes: UnboundedSender<Seen>,
     ends: UnboundedSender<()>,
 ) {
-    // Steps must arrive one by one.
-    stream.set_nodelay(true).expect("sockets can do that");
     let mut reader = Reader::new(stream);
     while let Some(head) = reader.head().await {
         let Ok(body) = reader.body(&head, true).await else { return };
@@ -321,7 +346,11 @@ async fn serve(
 }
 
 /// Follows the steps; false if the connection is over.
-async fn answer(reader: &mut Reader<TcpStream>, reply: Reply, ends: &UnboundedSender<()>) -> bool {
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+    reader: &mut Reader<S>,
+    reply: Reply,
+    ends: &UnboundedSender<()>,
+) -> bool {
     let mut open = reader.stream().write_all(&reply.head()).await.is_ok();
     let framing = reply.framing;
     for step in reply.steps {

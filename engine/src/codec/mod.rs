@@ -40,4 +40,4 @@ impl CodecError {
 }
 
 /// Longest event unless the caller says otherwise, in bytes.
-pub(crate) const DEFAULT_EVENT_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const DEFAULT_EVENT_BYTES: usize = 1024 * 1024;

@@ -7,7 +7,7 @@ pub(crate) mod rename;
 pub(crate) mod stream;
 
 use crate::secret::Secret;
-use crate::standard::{LeafSet, Standard};
+use crate::standard::{LeafSet, Standard, bridge};
 use facts::Facts;
 use indexmap::IndexMap;
 use ir::{Carried, Cond, Index, Node};
@@ -93,26 +93,50 @@ impl Operation {
     /// Names of the standard request's leaves that this operation can carry to the provider, those
     /// it refuses, and those it ignores; every other leaf is reported when it is lost.
     pub fn support(&self) -> Support {
-        let operation = self.via.as_deref().unwrap_or(self);
+        if let Some(chat) = &self.via {
+            return self.support_through(chat);
+        }
         let names = |leaves: LeafSet| -> Vec<String> {
-            leaves.iter().map(|leaf| operation.standard.leaf_name(leaf).to_owned()).collect()
+            leaves.iter().map(|leaf| self.standard.leaf_name(leaf).to_owned()).collect()
         };
-        let all = operation.standard.request().leaves();
-        let rest = all
-            .minus(operation.reads.leaves)
-            .minus(operation.unsupported.reject)
-            .minus(operation.unsupported.ignore);
+        let all = self.standard.request().leaves();
+        let rest = all.minus(self.reads.leaves).minus(self.unsupported.reject).minus(self.unsupported.ignore);
         Support {
-            carried: names(operation.reads.leaves),
-            rejected: names(operation.unsupported.reject.minus(operation.reads.leaves)),
-            ignored: names(operation.unsupported.ignore.minus(operation.reads.leaves)),
+            carried: names(self.reads.leaves),
+            rejected: names(self.unsupported.reject.minus(self.reads.leaves)),
+            ignored: names(self.unsupported.ignore.minus(self.reads.leaves)),
             reported: names(rest),
         }
+    }
+
+    /// Each leaf under this operation's own name, and what becomes of it in the chat that serves it.
+    fn support_through(&self, chat: &Operation) -> Support {
+        let mut support = Support::default();
+        let listed = |names: &[Box<str>], name: &str| names.iter().any(|known| **known == *name);
+        for leaf in self.standard.request().leaves().iter() {
+            let name = self.standard.leaf_name(leaf);
+            let there = chat.standard.leaves_at(bridge::chat_path(name)).unwrap_or_default();
+            let what = if there.intersects(chat.reads.leaves) {
+                &mut support.carried
+            } else if there.intersects(chat.unsupported.reject)
+                || listed(&chat.unsupported.reject_extras, name)
+            {
+                &mut support.rejected
+            } else if there.intersects(chat.unsupported.ignore)
+                || listed(&chat.unsupported.ignore_extras, name)
+            {
+                &mut support.ignored
+            } else {
+                &mut support.reported
+            };
+            what.push(name.to_owned());
+        }
+        support
     }
 }
 
 /// What becomes of each leaf of the standard request.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Support {
     /// Reaches the provider (perhaps only for some models).
     pub carried: Vec<String>,

@@ -306,6 +306,7 @@ impl Operation {
             let message = format!("this model cannot express: {all} (strict mode)");
             let mut refusal = Refusal::invalid(message, first.as_str());
             refusal.code = Some("unsupported_parameter".to_owned());
+            refusal.lost = names;
             return Err(refusal);
         }
         Ok(names)

@@ -40,6 +40,11 @@ pub fn chat_request<'a>(request: Value<'a>, arena: &'a Arena) -> Result<Value<'a
     Ok(arena.object(&members))
 }
 
+/// Where a leaf of a completions request stands in the chat request that it becomes.
+pub fn chat_path(leaf: &str) -> &str {
+    if leaf == "prompt" { "messages[].content[].text" } else { leaf }
+}
+
 /// Members that chat lacks, with a value that changes nothing.
 fn says_nothing(request: Value<'_>, name: &str, value: Value<'_>) -> bool {
     match (name, value) {

@@ -15,6 +15,8 @@ pub struct Refusal {
     pub param: Option<String>,
     /// Code for programs.
     pub code: Option<String>,
+    /// Leaves that would have been lost, where that is the reason (strict mode).
+    pub lost: Vec<String>,
 }
 
 impl Refusal {
@@ -26,6 +28,7 @@ impl Refusal {
             kind: "invalid_request_error".to_owned(),
             param: Some(param.into()).filter(|param| !param.is_empty()),
             code: None,
+            lost: Vec::new(),
         }
     }
 

@@ -7,7 +7,6 @@
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use super::Decompressor;
 use crate::alarm::Alarm;
 use crate::gateway::Provider;
 use crate::respond::Fault;
-use crate::telemetry::{Entry, Ticket, mask};
+use crate::telemetry::{Entry, Needles, Ticket, mask};
 use crate::upstream::UpstreamBody;
 
 /// Client bytes that are gathered before they leave, if the provider sends without a pause.
@@ -35,7 +34,7 @@ pub(crate) struct Relay {
     out: Vec<u8>,
     /// Decompressed provider bytes, reused; unused without compression.
     plain: Vec<u8>,
-    provider: Arc<Provider>,
+    secrets: Needles,
     entry: Entry,
     idle: Idle,
     _permit: OwnedSemaphorePermit,
@@ -54,7 +53,7 @@ impl Relay {
         body: UpstreamBody,
         decompressor: Decompressor,
         decoder: StreamDecoder,
-        provider: Arc<Provider>,
+        provider: &Provider,
         entry: Entry,
         permit: OwnedSemaphorePermit,
     ) -> Relay {
@@ -65,7 +64,7 @@ impl Relay {
             out: Vec::new(),
             plain: Vec::new(),
             idle: Idle::new(provider.waits.idle),
-            provider,
+            secrets: provider.secrets.now(),
             entry,
             _permit: permit,
         }
@@ -119,8 +118,8 @@ impl Relay {
             }
             self.decoder.feed(&self.plain, &mut self.out)
         };
-        self.entry.streamed(self.out.get(start..).unwrap_or_default());
-        self.advance(progress, start);
+        self.pass(start);
+        self.advance(progress);
     }
 
     fn finish(&mut self) {
@@ -129,31 +128,36 @@ impl Relay {
         if let Err(fault) = self.decompressor.finish(&mut self.plain) {
             return self.fail(&fault);
         }
-        if !self.plain.is_empty() && self.decoder.feed(&self.plain, &mut self.out) != Progress::Open {
-            return self.end(start, None);
+        if self.plain.is_empty() || self.decoder.feed(&self.plain, &mut self.out) == Progress::Open {
+            self.decoder.finish(&mut self.out);
         }
-        let progress = self.decoder.finish(&mut self.out);
+        self.pass(start);
         // A stream cannot stay open behind its end.
-        self.advance(if progress == Progress::Open { Progress::Ended } else { progress }, start);
+        self.end(None);
     }
 
-    fn advance(&mut self, progress: Progress, start: usize) {
+    fn advance(&mut self, progress: Progress) {
         if progress != Progress::Open {
-            self.end(start, None);
+            self.end(None);
         }
+    }
+
+    /// Client bytes from `start` on are complete. They are whole events, however the provider's bytes were split:
+    /// nothing that the provider quotes of our credentials crosses their bounds.
+    fn pass(&mut self, start: usize) {
+        mask(&mut self.out, start, &self.secrets);
+        self.entry.streamed(self.out.get(start..).unwrap_or_default());
     }
 
     fn fail(&mut self, fault: &Fault) {
         let start = self.out.len();
         self.decoder.fail(&fault.failure(), &mut self.out);
-        self.end(start, Some(fault));
+        self.pass(start);
+        self.end(Some(fault));
     }
 
     /// Lets go of the provider (dropping an unfinished body closes its connection) and writes the record.
-    fn end(&mut self, start: usize, fault: Option<&Fault>) {
-        if self.decoder.failure().is_some() || fault.is_some() {
-            mask(&mut self.out, start, &self.provider.secrets);
-        }
+    fn end(&mut self, fault: Option<&Fault>) {
         let ticket = self.entry.finish_stream(&self.decoder, fault);
         if let Stage::Open(body) = mem::replace(&mut self.stage, Stage::Recording(ticket)) {
             body.release();

@@ -132,7 +132,7 @@ impl Judge<'_> {
             .ok_or_else(|| format!("the spec has no operation `{}`", self.case.operation))?;
         let layer: OptionLayer =
             serde_json::from_value(Value::Object(file.options.clone())).map_err(|error| error.to_string())?;
-        let options = Options::compile(&[layer])?;
+        let options = Options::compile(&[layer]).map_err(|error| error.message)?;
         let body = self.read("request.in.json").unwrap_or_else(|| minimal(&self.case.operation, &file.model));
         let target = Target {
             model: &file.model,

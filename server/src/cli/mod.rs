@@ -10,9 +10,9 @@ mod show;
 mod translate;
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, StdoutLock, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -26,6 +26,8 @@ use crate::config::Config;
 struct Cli {
     #[command(flatten)]
     global: Global,
+    #[command(flatten)]
+    serve: serve::Options,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -43,7 +45,7 @@ struct Global {
 #[derive(Subcommand)]
 enum Command {
     /// Serve requests (also without a command)
-    Serve,
+    Serve(serve::Options),
     /// Check provider specs, or the config if no file is named
     Check {
         /// Spec files, or folders of them
@@ -136,13 +138,31 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<Exit, String> {
     let Global { config, json } = cli.global;
     let loaded = || Config::load(config.as_deref()).map_err(shown);
-    let mut out = io::stdout().lock();
-    match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => {
+    let out = io::stdout().lock();
+    match cli.command {
+        None => {
             drop(out); // the server may run for years
-            serve::run(&loaded()?)
+            serve::run(loaded()?, cli.serve)
         }
-        Command::Check { files } if files.is_empty() => check::config(config.as_deref(), json, &mut out),
+        Some(_) if cli.serve.is_said() => Err(error("`--listen` belongs behind `serve`")),
+        Some(command) => execute(command, config.as_deref(), json, out),
+    }
+}
+
+/// A command that was named.
+fn execute(
+    command: Command,
+    config: Option<&Path>,
+    json: bool,
+    mut out: StdoutLock<'_>,
+) -> Result<Exit, String> {
+    let loaded = || Config::load(config).map_err(shown);
+    match command {
+        Command::Serve(options) => {
+            drop(out);
+            serve::run(loaded()?, options)
+        }
+        Command::Check { files } if files.is_empty() => check::config(config, json, &mut out),
         Command::Check { files } => check::specs(&files, json, &mut out),
         Command::Test { what, update } => {
             let passed = cases::test(what.as_deref(), update, json, &mut out).map_err(error)?;

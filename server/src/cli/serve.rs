@@ -5,23 +5,41 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use clap::Args;
 use interlingua_engine::Library;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
 use super::{Exit, error, shown};
-use crate::config::{Config, Format, Level, LogSection, process_environment};
+use crate::config::{At, Config, Format, Level, LogSection, process_environment};
 use crate::gateway::{DEMO, Gateway};
-use crate::shutdown::{Shutdown, Trigger, on_signals, shutdown};
+use crate::shutdown::{Shutdown, Signals, Trigger, on_signals, shutdown};
 use crate::{listener, simulator};
 
+/// What may be said on the command line instead of in the config.
+#[derive(Args)]
+pub(super) struct Options {
+    /// Address and port to listen on, instead of the config's
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+}
+
+impl Options {
+    pub(super) fn is_said(&self) -> bool {
+        self.listen.is_some()
+    }
+}
+
 /// Serves until a signal.
-pub(super) fn run(config: &Config) -> Result<Exit, String> {
+pub(super) fn run(mut config: Config, options: Options) -> Result<Exit, String> {
+    if let Some(value) = options.listen {
+        config.file.listen = Some(At { value, line: 0, column: 0 });
+    }
     log(&config.file.log);
-    let library = Gateway::library(config).map_err(shown)?;
+    let library = Gateway::library(&config).map_err(shown)?;
     let (trigger, shutdown) = shutdown();
-    runtime()?.block_on(until_signal(&trigger, serve(config, &library, shutdown)))
+    runtime()?.block_on(until_signal(&trigger, serve(&config, &library, shutdown)))
 }
 
 /// Plays one provider until a signal.
@@ -85,12 +103,11 @@ async fn until_signal(
     trigger: &Trigger,
     work: impl Future<Output = Result<Exit, String>>,
 ) -> Result<Exit, String> {
+    // Before anybody can know that the process runs.
+    let signals = Signals::new().map_err(|failure| error(format!("cannot wait for signals: {failure}")))?;
     tokio::select! {
         done = work => done,
-        failed = on_signals(trigger) => match failed {
-            Ok(()) => Ok(Exit::Fine),
-            Err(failure) => Err(error(format!("cannot wait for signals: {failure}"))),
-        },
+        never = on_signals(signals, trigger) => match never {},
     }
 }
 

@@ -76,12 +76,26 @@ pub struct ProviderSection {
     /// Client headers that are passed on. Credentials and hop-by-hop headers never are.
     #[schemars(title = "Forwarded client headers", example = ["x-trace-id"])]
     pub forward: Vec<At<String>>,
+    /// How the provider proves who it is.
+    #[schemars(title = "TLS", example = serde_json::json!({ "ca": "company-ca.pem" }))]
+    pub tls: TlsSection,
     /// Reserved words that this version does not know yet; each is reported.
     #[schemars(skip)]
     pub unavailable: Vec<(&'static str, At<serde::de::IgnoredAny>)>,
     /// The spec's own config variables.
     #[schemars(skip)]
     pub variables: IndexMap<String, At<Value>>,
+}
+
+/// How a provider proves who it is.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "TLS of a provider")]
+pub struct TlsSection {
+    /// PEM file with certificates of authorities that are trusted beside the operating system's; relative to the config file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(title = "Authorities", example = "company-ca.pem")]
+    pub ca: Option<At<String>>,
 }
 
 /// A literal, or where the value stands: in the environment, or in a file.
@@ -253,7 +267,11 @@ pub struct TimeoutsSection {
     /// For a client to take any of the bytes that wait for it; one that stops reading is cut off.
     #[schemars(title = "Client write", example = "60s")]
     pub client_write: Period,
-    /// For live requests to end after the first signal.
+    /// How long new connections are still taken after the first signal, while `/health/ready` already says no: time for
+    /// whoever sends requests here to notice.
+    #[schemars(title = "Drain", example = "1s")]
+    pub drain: Period,
+    /// For live requests to end after that.
     #[schemars(title = "Grace", example = "30s")]
     pub grace: Period,
 }
@@ -274,6 +292,8 @@ pub const CLIENT_IDLE: Period = Period::seconds(75);
 pub const CLIENT_BODY: Period = Period::seconds(30);
 /// Default of `timeouts.client_write`.
 pub const CLIENT_WRITE: Period = Period::seconds(60);
+/// Default of `timeouts.drain`.
+pub const DRAIN: Period = Period::seconds(1);
 /// Default of `timeouts.grace`.
 pub const GRACE: Period = Period::seconds(30);
 
@@ -288,6 +308,7 @@ impl Default for TimeoutsSection {
             client_idle: CLIENT_IDLE,
             client_body: CLIENT_BODY,
             client_write: CLIENT_WRITE,
+            drain: DRAIN,
             grace: GRACE,
         }
     }

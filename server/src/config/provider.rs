@@ -15,7 +15,7 @@ pub const RESERVED: [&str; 12] = [
 ];
 
 /// Reserved words whose meaning is decided but not built: an error, never silence.
-const UNAVAILABLE: [&str; 5] = ["auth", "limits", "tls", "proxy", "h2"];
+const UNAVAILABLE: [&str; 4] = ["auth", "limits", "proxy", "h2"];
 
 impl<'de> Deserialize<'de> for ProviderSection {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -48,6 +48,7 @@ impl<'de> Visitor<'de> for SectionVisitor {
                 "models" => section.models = map.next_value()?,
                 "options" => section.options = map.next_value()?,
                 "forward" => section.forward = map.next_value()?,
+                "tls" => section.tls = map.next_value()?,
                 other => {
                     if let Some(word) = UNAVAILABLE.iter().find(|word| **word == other) {
                         section.unavailable.push((word, map.next_value()?));
@@ -82,6 +83,9 @@ impl Serialize for ProviderSection {
         map.serialize_entry("models", &self.models)?;
         map.serialize_entry("options", &self.options)?;
         map.serialize_entry("forward", &self.forward)?;
+        if self.tls.ca.is_some() {
+            map.serialize_entry("tls", &self.tls)?;
+        }
         map.end()
     }
 }

@@ -241,8 +241,8 @@ fn target_of(
     }
     let layers = [target.options.clone(), alias.options.clone(), provider.layer.clone()];
     match Options::compile(&layers) {
-        Err(message) => {
-            mistakes.add(target, format!("options: {message}"));
+        Err(error) => {
+            mistakes.add_with_help(target, error.message, error.help);
             None
         }
         Ok(options) => Some(AliasTarget {

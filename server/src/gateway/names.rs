@@ -81,6 +81,7 @@ fn bad_name(message: &'static str) -> Refusal {
         kind: "invalid_request_error".to_owned(),
         param: Some("model".to_owned()),
         code: Some("invalid_model".to_owned()),
+        lost: Vec::new(),
     }
 }
 
@@ -93,6 +94,7 @@ fn not_found(name: &str) -> Refusal {
         kind: "invalid_request_error".to_owned(),
         param: Some("model".to_owned()),
         code: Some("model_not_found".to_owned()),
+        lost: Vec::new(),
     }
 }
 

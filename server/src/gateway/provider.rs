@@ -14,7 +14,8 @@ use crate::config::{
     suggest, text,
 };
 use crate::gateway::build::Site;
-use crate::upstream::{Address, Upstream, base_path};
+use crate::telemetry::Secrets;
+use crate::upstream::{Address, Tls, Upstream, base_path};
 
 /// Somebody who serves models.
 pub(crate) struct Provider {
@@ -33,7 +34,7 @@ pub(crate) struct Provider {
     /// The same, uncompiled, to be compiled into the aliases that lead here.
     pub(crate) layer: OptionLayer,
     /// What must never be seen in an answer or a log.
-    pub(crate) secrets: Vec<Secret>,
+    pub(crate) secrets: Secrets,
 }
 
 /// How long this provider may take.
@@ -115,15 +116,15 @@ pub(crate) fn build(
     };
     let options = match Options::compile(std::slice::from_ref(&section.options)) {
         Ok(options) => options,
-        Err(message) => {
-            mistakes.add(section, format!("options of provider `{name}`: {message}"));
+        Err(error) => {
+            let message = format!("provider `{name}`: {}", error.message);
+            mistakes.add_with_help(section, message, error.help);
             return None;
         }
     };
     let address = address(name, section, &program, site, mistakes)?;
     let waits = Waits::of(&section.timeouts, &site.config.file.timeouts);
-    let tls = if address.tls { site.tls.get().map(Some) } else { Ok(None) };
-    let tls = tls.inspect_err(|message| mistakes.add(section, message.as_str())).ok()?;
+    let tls = if address.tls { Some(tls(section, site, mistakes)?) } else { None };
     Some(Arc::new(Provider {
         name: name.to_owned(),
         upstream: Upstream::new(address, tls, waits.connect),
@@ -134,7 +135,7 @@ pub(crate) fn build(
         models: exact_models(&section.models),
         options,
         layer: section.options.clone(),
-        secrets,
+        secrets: Secrets::new(&secrets),
     }))
 }
 
@@ -304,6 +305,15 @@ fn address(
             }
             None
         }
+    }
+}
+
+fn tls(section: &At<ProviderSection>, site: &Site<'_>, mistakes: &mut Mistakes) -> Option<Tls> {
+    match &section.tls.ca {
+        Some(file) => Tls::with_authorities(&site.dir().join(&file.value))
+            .inspect_err(|message| mistakes.add(file, message.as_str()))
+            .ok(),
+        None => site.tls.get().inspect_err(|message| mistakes.add(section, message.as_str())).ok(),
     }
 }
 

@@ -115,10 +115,17 @@ impl Entry {
                 // Masked before it is cut: half a secret would not be found.
                 open.request = body.to_vec();
                 if let Some(provider) = &open.provider {
-                    mask(&mut open.request, 0, &provider.secrets);
+                    mask(&mut open.request, 0, &provider.secrets.now());
                 }
                 open.request.truncate(PAYLOAD_BYTES);
             }
+        }
+    }
+
+    /// What would have been lost, and is the reason for a refusal.
+    pub(crate) fn refused(&mut self, lost: &[String]) {
+        if let Some(open) = &mut self.0 {
+            open.dropped = lost.to_vec();
         }
     }
 
@@ -224,7 +231,7 @@ impl Open {
         let total = self.accepted.elapsed();
         self.log(end, total);
         if let Some(provider) = &self.provider {
-            mask(&mut self.response, 0, &provider.secrets);
+            mask(&mut self.response, 0, &provider.secrets.now());
         }
         let Some(sink) = &self.gateway.recorder.sink else { return Ticket::Done };
         let mut line = Vec::with_capacity(512 + self.request.len() + self.response.len());

@@ -13,7 +13,7 @@ use crate::config::LogSection;
 
 pub(crate) use entry::Entry;
 pub use record::{Ai, Meta, Payload, Proxy, Record, RecordUsage, schema};
-pub(crate) use redact::{holds, mask, masked};
+pub(crate) use redact::{Needles, Secrets, holds, mask, masked};
 use sink::Sink;
 pub(crate) use sink::Ticket;
 
