@@ -6,7 +6,7 @@ use super::failure::{Class, Failure};
 use super::observe::{Observer, Seen};
 use super::request::Exchange;
 use super::usage::Usage;
-use crate::codec::{CodecError, DEFAULT_EVENT_BYTES, Frame, Ndjson, Sse};
+use crate::codec::{CodecError, DEFAULT_EVENT_BYTES, EventStream, Frame, JsonArray, Ndjson, Sse};
 use crate::json::{Arena, DEFAULT_DEPTH, ParseOptions, Value, as_i64, parse};
 use crate::program::Operation;
 use crate::program::ir::Const;
@@ -46,6 +46,8 @@ impl std::fmt::Debug for StreamDecoder {
 enum Codec {
     Sse(Sse),
     Ndjson(Ndjson),
+    JsonArray(JsonArray),
+    EventStream(EventStream),
 }
 
 impl Codec {
@@ -53,6 +55,8 @@ impl Codec {
         match framing {
             Framing::Sse => Codec::Sse(Sse::new(max_bytes)),
             Framing::Ndjson => Codec::Ndjson(Ndjson::new(max_bytes)),
+            Framing::JsonArray => Codec::JsonArray(JsonArray::new(max_bytes)),
+            Framing::EventStream => Codec::EventStream(EventStream::new(max_bytes)),
         }
     }
 
@@ -60,6 +64,8 @@ impl Codec {
         match self {
             Codec::Sse(codec) => codec.push(bytes),
             Codec::Ndjson(codec) => codec.push(bytes),
+            Codec::JsonArray(codec) => codec.push(bytes),
+            Codec::EventStream(codec) => codec.push(bytes),
         }
     }
 
@@ -67,6 +73,8 @@ impl Codec {
         match self {
             Codec::Sse(codec) => codec.next(),
             Codec::Ndjson(codec) => codec.next(),
+            Codec::JsonArray(codec) => codec.next(),
+            Codec::EventStream(codec) => codec.next(),
         }
     }
 
@@ -74,6 +82,8 @@ impl Codec {
         match self {
             Codec::Sse(codec) => codec.last(),
             Codec::Ndjson(codec) => codec.last(),
+            Codec::JsonArray(codec) => codec.last(),
+            Codec::EventStream(codec) => codec.last(),
         }
     }
 }
@@ -224,6 +234,11 @@ impl Core {
     }
 
     fn frame(&mut self, operation: &Operation, exchange: &Exchange, frame: &Frame<'_>, out: &mut Vec<u8>) {
+        if frame.failed {
+            let failure = self.told(operation, exchange, frame);
+            self.fail(failure, out);
+            return;
+        }
         if self.mode == Mode::Pass {
             self.pass(operation, exchange, frame, out);
             return;
@@ -261,16 +276,20 @@ impl Core {
                 self.fail(Failure::malformed("a message of the stream is not JSON"), out);
             }
             Seen::Error => {
-                let arena = Arena::new();
-                let document =
-                    parse(frame.data, &arena, &ParseOptions::lenient(DEFAULT_DEPTH)).unwrap_or(Value::Absent);
-                let inputs = self.inputs(operation, exchange, document, frame.event);
-                let failure = read_failure(&operation.errors, &arena, inputs, frame.data.len());
-                self.failure = Some(failure);
+                self.failure = Some(self.told(operation, exchange, frame));
                 self.progress = Progress::Failed;
             }
         }
         self.arena.reset();
+    }
+
+    /// What the `errors` mapping reads in a frame that is a failure.
+    fn told(&self, operation: &Operation, exchange: &Exchange, frame: &Frame<'_>) -> Failure {
+        let arena = Arena::new();
+        let document =
+            parse(frame.data, &arena, &ParseOptions::lenient(DEFAULT_DEPTH)).unwrap_or(Value::Absent);
+        let inputs = self.inputs(operation, exchange, document, frame.event);
+        read_failure(&operation.errors, &arena, inputs, frame.data.len())
     }
 
     fn inputs<'a>(
@@ -315,6 +334,18 @@ impl Core {
         let head = AnswerHead { status: self.status, headers: &headers };
         let mut inputs = operation.inputs(document, exchange, &head, &facts);
         inputs.event = if event.is_empty() { Value::Absent } else { Value::Text(event) };
+        if let Some(node) = &stream.message {
+            match Run::new(arena, inputs, stream.slots, data.len()).eval(node) {
+                Ok(made) => inputs.document = made.open(arena),
+                Err(stop) => self.fail(Failure::malformed(&stop.message()), out),
+            }
+            if inputs.document.is_missing() || self.progress != Progress::Open {
+                self.headers = headers;
+                self.state = state;
+                return;
+            }
+        }
+        let document = inputs.document;
         match operation.hidden_failure(arena, inputs, data.len()) {
             Ok(None) => {
                 let mut run = Run::new(arena, inputs, stream.slots, data.len());
