@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use interlingua_engine::{
     Answer, AnswerHead, Arena, Call, Encoded, Library, Limits, Operation, Options, Progress, Refusal,
-    Settings, Source, Target,
+    Settings, Source, Target, event_stream,
 };
 use interlingua_tests::root;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// A file of examples, of an operator or of a key of a stream's step.
+/// A file of examples, of an operator or of a key of a stream or its steps.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -191,18 +191,23 @@ impl Example {
         let asked = json!({ "stream": true, "stream_options": { "include_usage": true } });
         let encoded = encode(&operation, asked.as_object().cloned().unwrap_or_default())
             .map_err(|refusal| refused(&refusal))?;
-        let lines = stream.get("framing").and_then(Value::as_str) == Some("ndjson");
+        let framing = stream.get("framing").and_then(Value::as_str).unwrap_or("sse");
         let messages = self.input.as_array().ok_or("the input of a step is a list of messages")?;
         let head = AnswerHead { status: 200, headers: &[] };
         let mut decoder = operation.stream(encoded.exchange, &head);
         let mut out = Vec::new();
         let mut progress = Progress::Open;
-        for message in messages {
+        for (place, message) in messages.iter().enumerate() {
             if progress == Progress::Open {
                 // A text is an event's data as it is, such as `[DONE]`.
                 let data = message.as_str().map_or_else(|| message.to_string(), str::to_owned);
-                let bytes = if lines { format!("{data}\n") } else { format!("data: {data}\n\n") };
-                progress = decoder.feed(bytes.as_bytes(), &mut out);
+                let bytes = match framing {
+                    "ndjson" => format!("{data}\n").into_bytes(),
+                    "json-array" => format!("{}{data}\n", if place == 0 { "[" } else { "," }).into_bytes(),
+                    "aws-eventstream" => event_stream(&format!("[{data}]"))?,
+                    _ => format!("data: {data}\n\n").into_bytes(),
+                };
+                progress = decoder.feed(&bytes, &mut out);
             }
         }
         if progress == Progress::Open {

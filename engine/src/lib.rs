@@ -3,6 +3,7 @@
 //!
 //! Knows bytes and JSON. Knows no HTTP connection, no clock, no file and no provider.
 
+mod base64;
 mod codec;
 mod codes;
 mod compile;
@@ -20,6 +21,7 @@ mod settings;
 mod spec;
 pub mod standard;
 
+pub use codec::event_stream;
 pub use codes::Code;
 pub use diagnostic::{Position, SpecError, SpecErrors};
 pub use fixture::{Ask, Content, Fixture, Fixtures, Frame, Reply};

@@ -630,3 +630,115 @@ fn too_large_state() {
     }
     assert!(decoder.failure().is_some());
 }
+
+/// Frames that are failures by their framing, and messages inside of others.
+#[test]
+fn event_streams() {
+    let program = program_of(
+        "interlingua: 1
+provider: x
+upstream: { url: https://api.example.com }
+errors:
+  when: $.fault
+  message: { $first: [$.message, $.fault] }
+  status: { $lookup: $event, $table: { throttlingException: 429 } }
+operations:
+  chat:
+    path: /chat
+    request: { model: $model }
+    response: $
+    stream:
+      framing: aws-eventstream
+      message: { $first: [{ $from_json: { $from_base64: $.bytes } }, $.inner] }
+      events:
+        part: { delta: { content: $.text } }
+        stop: { finish_reason: stop, end: true }
+",
+    );
+    let operation = program.operation("chat").unwrap();
+    let run = |messages: &str, piece: usize| {
+        let encoded = encode(
+            operation,
+            br#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":true}"#,
+            "m",
+        )
+        .unwrap();
+        let mut decoder = operation.stream(encoded.exchange, &AnswerHead { status: 200, headers: &[] });
+        let mut out = Vec::new();
+        for bytes in interlingua_engine::event_stream(messages).unwrap().chunks(piece) {
+            decoder.feed(bytes, &mut out);
+        }
+        decoder.finish(&mut out);
+        let failure = decoder.failure().map(|failure| (failure.status, failure.message.clone()));
+        (String::from_utf8(out).unwrap(), failure)
+    };
+    let part = r#"{"event":"part","base64":{"bytes":{"text":"Hi"}}}"#;
+    for piece in [1, 7, 10_000] {
+        let (out, failure) =
+            run(&format!("[{part},{{\"event\":\"stop\",\"data\":{{\"inner\":{{}}}}}}]"), piece);
+        assert!(out.contains("\"content\":\"Hi\"") && out.ends_with("data: [DONE]\n\n"), "{out}");
+        assert_eq!(failure, None);
+        // No step sees a failure, though its name is one of `events`; it is in no envelope.
+        for (message, status, told) in [
+            (r#"{"exception":"throttlingException","data":{"message":"slow down"}}"#, 429, "slow down"),
+            (r#"{"exception":"stop","data":{"message":"no"}}"#, 502, "no"),
+            (r#"{"error":"throttlingException","data":"slow down"}"#, 429, "slow down"),
+            (
+                r#"{"exception":"x","data":"not JSON"}"#,
+                502,
+                "the provider reported an error without a message",
+            ),
+            (r#"{"event":"part","base64":{"bytes":{"fault":"lost"}}}"#, 502, "lost"),
+            (
+                r#"{"event":"part","data":{"bytes":"?"}}"#,
+                502,
+                "the provider's answer cannot be read: `text` is not the base64 of a text",
+            ),
+            (r#"{"event":"part","data":{"bytes":"Pz8="}}"#, 502, "not valid JSON"),
+        ] {
+            let (out, failure) = run(&format!("[{part},{message}]"), piece);
+            assert!(out.contains("\"content\":\"Hi\"") && !out.contains("[DONE]"), "{out}");
+            let (known, text) = failure.unwrap();
+            assert!(known == status && text.contains(told.rsplit(": ").next().unwrap()), "{known} {text}");
+        }
+        let (out, failure) = run(&format!("[{part}]"), piece);
+        assert!(failure.is_some() && !out.contains("[DONE]"), "{out}");
+    }
+}
+
+/// Where answers stream as an array, so do errors.
+#[test]
+fn errors_in_an_array() {
+    let program = program_of(
+        "interlingua: 1
+provider: x
+upstream: { url: https://api.example.com }
+errors: { when: $.error, message: $.error.message }
+operations:
+  chat:
+    path: /chat
+    request: { model: $model }
+    response: $
+    stream: { framing: json-array, each: { delta: { content: $.text }, finish_reason: $.stop } }
+",
+    );
+    let operation = program.operation("chat").unwrap();
+    let encoded =
+        encode(operation, br#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":true}"#, "m")
+            .unwrap();
+    let head = AnswerHead { status: 400, headers: &[] };
+    for body in [r#"[{"error":{"message":"no"}}]"#, r#"{"error":{"message":"no"}}"#] {
+        let answer = interlingua_engine::Answer { head, body: body.as_bytes() };
+        assert_eq!(operation.failure(&encoded.exchange, &answer).message, "no");
+    }
+    for piece in [1, 1000] {
+        let mut decoder =
+            operation.stream(encoded.exchange.clone(), &AnswerHead { status: 200, headers: &[] });
+        let mut out = Vec::new();
+        for bytes in b"[{\"text\":\"Hi\"}\n,\r\n{\"error\":{\"message\":\"late\"}}]".chunks(piece) {
+            decoder.feed(bytes, &mut out);
+        }
+        assert_eq!(decoder.finish(&mut out), Progress::Failed);
+        assert_eq!(decoder.failure().unwrap().message, "late");
+    }
+}

@@ -1,12 +1,18 @@
 //! Bytes of a stream to frames, sans I/O: fed slices of any length, bounded, never rescanning.
 
+mod event_stream;
+mod json_array;
 mod ndjson;
 mod sse;
 #[cfg(test)]
 mod tests;
+mod written;
 
+pub(crate) use event_stream::{EventStream, Kind, write_message};
+pub(crate) use json_array::JsonArray;
 pub(crate) use ndjson::Ndjson;
 pub(crate) use sse::Sse;
+pub use written::event_stream;
 
 /// One decoded unit of a stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,6 +25,8 @@ pub(crate) struct Frame<'f> {
     pub(crate) raw: &'f [u8],
     /// The bytes hold lines that mean nothing in this framing.
     pub(crate) odd: bool,
+    /// The framing itself says that this is a failure.
+    pub(crate) failed: bool,
 }
 
 /// Why a stream cannot be read on.
@@ -28,6 +36,10 @@ pub(crate) enum CodecError {
     TooLong,
     /// An event is not UTF-8.
     NotUtf8,
+    /// A checksum does not fit the bytes.
+    Checksum,
+    /// The bytes are not of this framing.
+    Malformed,
 }
 
 impl CodecError {
@@ -35,6 +47,8 @@ impl CodecError {
         match self {
             CodecError::TooLong => "an event of the stream is too long",
             CodecError::NotUtf8 => "the stream is not UTF-8",
+            CodecError::Checksum => "a checksum of the stream is wrong",
+            CodecError::Malformed => "the stream is not framed as it should be",
         }
     }
 }

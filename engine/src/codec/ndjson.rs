@@ -71,6 +71,12 @@ impl Ndjson {
     fn line(&self, from: usize, to: usize) -> Result<Frame<'_>, CodecError> {
         let raw = self.buffer.get(from..to).unwrap_or_default();
         let text = simdutf8::basic::from_utf8(raw).map_err(|_| CodecError::NotUtf8)?;
-        Ok(Frame { event: "", data: text.trim_matches([' ', '\t', '\r', '\n']), raw, odd: false })
+        Ok(Frame {
+            event: "",
+            data: text.trim_matches([' ', '\t', '\r', '\n']),
+            raw,
+            odd: false,
+            failed: false,
+        })
     }
 }

@@ -209,6 +209,7 @@ impl Sse {
             data,
             raw: self.buffer.get(found.start..found.end).unwrap_or_default(),
             odd: found.odd,
+            failed: false,
         })
     }
 }

@@ -36,6 +36,8 @@ const OPERATORS: &[Operator] = &[
     op("$merge", &["$omit"], true),
     op("$from_json", &["$empty"], false),
     op("$to_json", &[], false),
+    op("$base64", &[], false),
+    op("$from_base64", &[], false),
     op("$sum", &[], false),
     op("$clamp", &["$min", "$max"], false),
     op("$split", &["$by"], false),
@@ -106,7 +108,7 @@ impl<'s> Compiler<'s> {
     }
 
     /// A mapping and what is known of its value: only plain paths are known.
-    fn known(&mut self, yaml: &'s Yaml, carry: bool) -> (Node, Known) {
+    pub(super) fn known(&mut self, yaml: &'s Yaml, carry: bool) -> (Node, Known) {
         match yaml.as_str() {
             Some(text) if text.starts_with('$') && !text.starts_with("$$") && !text.contains("{{") => {
                 self.path_node(yaml.at, text, carry)
@@ -261,7 +263,7 @@ impl<'s> Compiler<'s> {
                 let param = self.argument(members, "$param", false);
                 Some(Node::Error(Box::new(Fault { message, param })))
             }
-            _ => None,
+            _ => self.convert(operator, value, members, carry),
         };
         node.unwrap_or(Node::Const(Const::Absent))
     }

@@ -1,5 +1,6 @@
 //! Resolved specs to programs. Everything that can be decided is decided here.
 
+mod convert;
 mod mapping;
 mod path;
 mod scope;

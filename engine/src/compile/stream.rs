@@ -55,6 +55,10 @@ impl<'s> Compiler<'s> {
         let member = |this: &mut Self, key: &str| chunk.and_then(|chunk| this.member_of(chunk, key));
         let id = member(self, "id");
         let model = member(self, "model");
+        // A message is made before its state is read.
+        self.section = Section::Errors;
+        let message = self.member_of(yaml, "message");
+        self.section = Section::Stream;
         let event = self.member_of(yaml, "event");
         let mut ends = false;
         let mut events = Vec::new();
@@ -86,12 +90,10 @@ impl<'s> Compiler<'s> {
             query: head.query,
             headers: head.headers,
             request_usage: head.request_usage,
-            framing: match yaml.get("framing").and_then(Yaml::as_str) {
-                Some("ndjson") => Framing::Ndjson,
-                _ => Framing::Sse,
-            },
+            framing: Framing::named(yaml.get("framing").and_then(Yaml::as_str)),
             mode,
             done: done.map(Into::into),
+            message,
             event,
             state,
             id,

@@ -315,6 +315,7 @@ pub(crate) enum Node {
     Pick(Box<Pick>),
     Trim(Box<Node>),
     Suffix(Box<(Node, Node)>),
+    Convert(Box<super::convert::Convert>),
     /// Arguments are evaluated into slots, then the body.
     Let(Box<Let>),
     Error(Box<Fault>),

@@ -1,6 +1,7 @@
 //! Compiled specs: immutable tables that serve any number of requests at once. Knows no provider's
 //! name but as data, and nothing of how it was written.
 
+pub(crate) mod convert;
 pub(crate) mod facts;
 pub(crate) mod ir;
 pub(crate) mod rename;

@@ -23,6 +23,8 @@ pub(crate) struct Stream {
     pub(crate) mode: Mode,
     /// SSE data that ends the stream.
     pub(crate) done: Option<Box<str>>,
+    /// What a message is, made of the data of its frame.
+    pub(crate) message: Option<Node>,
     pub(crate) event: Option<Node>,
     pub(crate) state: Vec<Const>,
     pub(crate) id: Option<Node>,
@@ -38,6 +40,20 @@ pub(crate) struct Stream {
 pub(crate) enum Framing {
     Sse,
     Ndjson,
+    JsonArray,
+    EventStream,
+}
+
+impl Framing {
+    /// The framing by its word in specs and fixtures.
+    pub(crate) fn named(word: Option<&str>) -> Self {
+        match word {
+            Some("ndjson") => Framing::Ndjson,
+            Some("json-array") => Framing::JsonArray,
+            Some("aws-eventstream") => Framing::EventStream,
+            _ => Framing::Sse,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -234,15 +234,25 @@ impl Check {
             );
         }
         let framing = stream.get("framing").and_then(Node::as_str);
-        if let (Some((done, _)), Some("ndjson")) = (stream.entry("done"), framing) {
-            self.error_at_key(
-                codes::STREAM_SHAPE,
-                done,
-                "`done` is the data of a server-sent event, this stream is ndjson",
-                "use `end: true` in a step",
-            );
+        if let Some(framing) = framing.filter(|framing| *framing != "sse") {
+            if let Some((done, _)) = stream.entry("done") {
+                self.error_at_key(
+                    codes::STREAM_SHAPE,
+                    done,
+                    format!("`done` is the data of a server-sent event, this stream is {framing}"),
+                    "use `end: true` in a step",
+                );
+            }
+            if let (true, Some((pass, _))) = (pass, stream.entry("pass")) {
+                self.error_at_key(
+                    codes::STREAM_SHAPE,
+                    pass,
+                    format!("bytes pass to clients that read server-sent events, this stream is {framing}"),
+                    "use `normalize: true`, or read the messages with `each:`",
+                );
+            }
         }
-        for part in ["events", "each", "at_end", "state", "chunk", "event"] {
+        for part in ["events", "each", "at_end", "state", "chunk", "message", "event"] {
             if let (true, false, Some((part, _))) = (pass, normalize, stream.entry(part)) {
                 let message = format!("bytes pass, so {} has no effect", quoted(&part.text));
                 self.error_at_key(codes::STREAM_SHAPE, part, message, "remove it, or remove `pass`");

@@ -110,6 +110,7 @@ impl<'a> Run<'a> {
             Node::Pick(pick) => self.pick(pick),
             Node::Trim(node) => self.trim(node),
             Node::Suffix(suffix) => self.suffix(&suffix.0, &suffix.1),
+            Node::Convert(convert) => self.convert(convert),
             Node::Let(binding) => self.bind(binding),
             Node::Error(fault) => self.fault(fault),
         }

@@ -1,5 +1,6 @@
 //! Running compiled mappings: values in, values out. Knows no bytes of the network and no YAML.
 
+mod convert;
 mod eval;
 mod lists;
 mod path;

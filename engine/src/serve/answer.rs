@@ -6,6 +6,7 @@ use super::usage::Usage;
 use crate::json::{Arena, DEFAULT_DEPTH, ParseOptions, Value, parse, write_value};
 use crate::program::ir::{Const, Node};
 use crate::program::rename::undo;
+use crate::program::stream::Framing;
 use crate::program::{Errors, Operation};
 use crate::run::{Inputs, Run};
 use crate::standard::bridge;
@@ -132,6 +133,11 @@ impl Operation {
             .ok()
             .and_then(|text| parse(text, &arena, &ParseOptions::lenient(DEFAULT_DEPTH)).ok())
             .unwrap_or(Value::Absent);
+        // Where answers stream as one array, errors come as an array of one.
+        let document = match (&operation.stream, document.as_array()) {
+            (Some(stream), Some([first, ..])) if stream.framing == Framing::JsonArray => *first,
+            _ => document,
+        };
         let facts = operation.facts.of(exchange.fact_model());
         let inputs = operation.inputs(document, exchange, &answer.head, &facts);
         let mut failure = read_failure(&operation.errors, &arena, inputs, answer.body.len());

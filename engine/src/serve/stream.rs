@@ -6,7 +6,7 @@ use super::failure::{Class, Failure};
 use super::observe::{Observer, Seen};
 use super::request::Exchange;
 use super::usage::Usage;
-use crate::codec::{CodecError, DEFAULT_EVENT_BYTES, Frame, Ndjson, Sse};
+use crate::codec::{CodecError, DEFAULT_EVENT_BYTES, EventStream, Frame, JsonArray, Ndjson, Sse};
 use crate::json::{Arena, DEFAULT_DEPTH, ParseOptions, Value, as_i64, parse};
 use crate::program::Operation;
 use crate::program::ir::Const;
@@ -49,6 +49,8 @@ impl std::fmt::Debug for StreamDecoder {
 enum Codec {
     Sse(Sse),
     Ndjson(Ndjson),
+    JsonArray(JsonArray),
+    EventStream(EventStream),
 }
 
 impl Codec {
@@ -56,6 +58,8 @@ impl Codec {
         match framing {
             Framing::Sse => Codec::Sse(Sse::new(max_bytes)),
             Framing::Ndjson => Codec::Ndjson(Ndjson::new(max_bytes)),
+            Framing::JsonArray => Codec::JsonArray(JsonArray::new(max_bytes)),
+            Framing::EventStream => Codec::EventStream(EventStream::new(max_bytes)),
         }
     }
 
@@ -63,6 +67,8 @@ impl Codec {
         match self {
             Codec::Sse(codec) => codec.push(bytes),
             Codec::Ndjson(codec) => codec.push(bytes),
+            Codec::JsonArray(codec) => codec.push(bytes),
+            Codec::EventStream(codec) => codec.push(bytes),
         }
     }
 
@@ -70,6 +76,8 @@ impl Codec {
         match self {
             Codec::Sse(codec) => codec.next(),
             Codec::Ndjson(codec) => codec.next(),
+            Codec::JsonArray(codec) => codec.next(),
+            Codec::EventStream(codec) => codec.next(),
         }
     }
 
@@ -77,6 +85,8 @@ impl Codec {
         match self {
             Codec::Sse(codec) => codec.last(),
             Codec::Ndjson(codec) => codec.last(),
+            Codec::JsonArray(codec) => codec.last(),
+            Codec::EventStream(codec) => codec.last(),
         }
     }
 }
@@ -230,6 +240,11 @@ impl Core {
     }
 
     fn frame(&mut self, operation: &Operation, exchange: &Exchange, frame: &Frame<'_>, out: &mut Vec<u8>) {
+        if frame.failed {
+            let failure = self.told(operation, exchange, frame);
+            self.fail(failure, out);
+            return;
+        }
         if self.mode == Mode::Pass {
             self.pass(operation, exchange, frame, out);
             return;
@@ -267,16 +282,20 @@ impl Core {
                 self.fail(Failure::malformed("a message of the stream is not JSON"), out);
             }
             Seen::Error => {
-                let arena = Arena::new();
-                let document =
-                    parse(frame.data, &arena, &ParseOptions::lenient(DEFAULT_DEPTH)).unwrap_or(Value::Absent);
-                let inputs = self.inputs(operation, exchange, document, frame.event);
-                let failure = read_failure(&operation.errors, &arena, inputs, frame.data.len());
-                self.failure = Some(failure);
+                self.failure = Some(self.told(operation, exchange, frame));
                 self.progress = Progress::Failed;
             }
         }
         self.arena.reset();
+    }
+
+    /// What the `errors` mapping reads in a frame that is a failure.
+    fn told(&self, operation: &Operation, exchange: &Exchange, frame: &Frame<'_>) -> Failure {
+        let arena = Arena::new();
+        let document =
+            parse(frame.data, &arena, &ParseOptions::lenient(DEFAULT_DEPTH)).unwrap_or(Value::Absent);
+        let inputs = self.inputs(operation, exchange, document, frame.event);
+        read_failure(&operation.errors, &arena, inputs, frame.data.len())
     }
 
     fn inputs<'a>(
@@ -321,19 +340,8 @@ impl Core {
         inputs.event = if event.is_empty() { Value::Absent } else { Value::Text(event) };
         let slots = stream.slots.max(operation.errors.slots);
         let mut run = Run::new(arena, inputs, slots, data.len());
-        let failed = match &operation.errors.when {
-            Some(when) => run.test(when, Value::Absent),
-            None => Ok(false),
-        };
         run.state = state;
-        let ran = match failed {
-            Ok(false) => self.run_message(&mut run, operation, stream, document, out),
-            Ok(true) => {
-                let failure = read_failure(&operation.errors, arena, run.inputs, data.len());
-                Ok(Flow::Fail(Box::new(failure)))
-            }
-            Err(stop) => Err(stop),
-        };
+        let ran = self.read_message(&mut run, operation, stream, data.len(), out);
         let state = std::mem::take(&mut run.state);
         drop(run);
         self.state = state;
@@ -348,6 +356,32 @@ impl Core {
         {
             self.fail(Failure::malformed("the stream is too long"), out);
         }
+    }
+
+    /// What a message does: nothing if another one inside of it is wanted and not there, a failure if
+    /// it is an error, else its steps.
+    fn read_message<'a>(
+        &mut self,
+        run: &mut Run<'a>,
+        operation: &'a Operation,
+        stream: &'a Stream,
+        bytes: usize,
+        out: &mut Vec<u8>,
+    ) -> Ran<Flow> {
+        if let Some(node) = &stream.message {
+            run.inputs.document = run.eval(node)?.open(run.arena);
+            if run.inputs.document.is_missing() {
+                return Ok(Flow::On);
+            }
+        }
+        if let Some(when) = &operation.errors.when
+            && run.test(when, Value::Absent)?
+        {
+            let failure = read_failure(&operation.errors, run.arena, run.inputs, bytes);
+            return Ok(Flow::Fail(Box::new(failure)));
+        }
+        let document = run.inputs.document;
+        self.run_message(run, operation, stream, document, out)
     }
 
     fn settle(&mut self, ran: Ran<Flow>, out: &mut Vec<u8>) {

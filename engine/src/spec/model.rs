@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub(crate) use forms::{Named, Operations, Patterns, Steps, Template};
-pub(crate) use stream::{Step, Stream};
+pub(crate) use stream::{Framing, Step, Stream};
 
 /// Version of the language that this crate reads.
 pub(crate) const LANGUAGE_VERSION: u32 = 1;

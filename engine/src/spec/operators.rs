@@ -338,6 +338,26 @@ pub(crate) const KEYS: &[OperatorKey] = &[
         ],
     ),
     operator_key(
+        "$base64",
+        Form::Template,
+        &[],
+        [
+            "Base64 of a text",
+            "The base64 of the text's UTF-8 bytes: standard alphabet, padded.",
+            r#"{ "$base64": "$.query" }"#,
+        ],
+    ),
+    operator_key(
+        "$from_base64",
+        Form::Template,
+        &[],
+        [
+            "Text of a base64",
+            "The text whose bytes these are; either alphabet, padded or not. A malformed one is a 400 in requests and an upstream error in answers.",
+            r#"{ "$from_base64": "$.bytes" }"#,
+        ],
+    ),
+    operator_key(
         "$sum",
         Form::Templates,
         &[],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use interlingua_engine::{
     Answer, AnswerHead, Arena, Call, Encoded, Exchange, Library, Limits, Operation, OptionLayer, Options,
-    Secret, Setting, Settings, Target, Usage,
+    Secret, Setting, Settings, Target, Usage, event_stream,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -207,8 +207,13 @@ impl Judge<'_> {
                 self.answer(operation, exchange, &text, output)?;
             }
         }
-        for (input, _) in stream::INPUTS {
+        for (input, form) in stream::INPUTS {
             if let Ok(bytes) = std::fs::read(self.case.dir.join(input)) {
+                let bytes = match form {
+                    "json" => event_stream(&String::from_utf8_lossy(&bytes))
+                        .map_err(|problem| format!("{input}: {problem}"))?,
+                    _ => bytes,
+                };
                 self.verdict.checked.push("stream");
                 self.stream(operation, exchange, &bytes);
             }

@@ -3,9 +3,13 @@
 use interlingua_engine::{Progress, StreamDecoder, Usage};
 use serde_json::Value;
 
-/// Files that hold a recorded stream.
-pub(super) const INPUTS: [(&str, &str); 3] =
-    [("stream.in.sse", "sse"), ("stream.in.ndjson", "ndjson"), ("stream.in.bin", "bin")];
+/// Files that hold a recorded stream; that in JSON is a list of event stream messages, which are binary.
+pub(super) const INPUTS: [(&str, &str); 4] = [
+    ("stream.in.sse", "sse"),
+    ("stream.in.ndjson", "ndjson"),
+    ("stream.in.json", "json"),
+    ("stream.in.bin", "bin"),
+];
 
 /// Up to this size a stream is cut in two at every offset, in bytes.
 const MAX_SPLIT_BYTES: usize = 8 * 1024;

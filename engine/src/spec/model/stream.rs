@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Named, REQUEST_SCOPE, STREAM_SCOPE, Steps, Template, forms};
+use super::{ERROR_SCOPE, Named, REQUEST_SCOPE, STREAM_SCOPE, Steps, Template, forms};
 
 /// How a streamed answer is read.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -42,6 +42,10 @@ pub(crate) struct Stream {
     /// The data of an event that ends the stream (sse).
     #[schemars(title = "Last data", length(min = 1), extend("examples" = ["[DONE]"]))]
     pub done: Option<String>,
+    /// What `$` is in the rest of this section, made of a frame's data (`$` here); a frame without it is skipped.
+    #[schemars(title = "Message", extend("x-scope" = ERROR_SCOPE,
+        "examples" = [{ "$from_json": { "$from_base64": "$.bytes" } }]))]
+    pub message: Option<Template>,
     /// The name of a message; the event's name without it.
     #[schemars(title = "Event name", extend("x-scope" = ["$", "$event"], "examples" = ["$.type"]))]
     pub event: Option<Template>,
@@ -71,12 +75,16 @@ pub(crate) struct Stream {
 
 /// How the messages of a stream are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Framing {
     /// Server-sent events.
     Sse,
     /// One JSON value per line.
     Ndjson,
+    /// One JSON array that grows; each item is a message.
+    JsonArray,
+    /// Binary messages with headers and checksums (`application/vnd.amazon.eventstream`); the payload is JSON.
+    AwsEventstream,
 }
 
 /// Id and model of the chunks of a stream: the first value that is not absent is kept.
