@@ -199,6 +199,22 @@ fn hostile_schemas_end() {
     let schema = json!({ "$ref": "#/$defs/d0", "$defs": wide });
     assert!(rewrite(&schema, RULES).unwrap_err().contains("too large or too deep"));
     let _ = rewrite(&json!({ "$ref": "#/$defs/d0", "$defs": all }), RULES);
+    let text = "x".repeat(100_000);
+    let refs: serde_json::Map<String, Json> =
+        (0..5000).map(|nth| (format!("p{nth}"), json!({ "$ref": "#/$defs/a" }))).collect();
+    for large in [
+        json!({ "description": text }),
+        json!({ "enum": [text, text] }),
+        json!({ "const": text }),
+        json!({ "properties": { (text.clone()): {} } }),
+        json!({ "required": [text] }),
+    ] {
+        let schema = json!({ "properties": refs, "$defs": { "a": large } });
+        let told = rewrite(&schema, RULES).err().unwrap_or_default();
+        assert!(told.contains("too large or too deep"), "{told}");
+    }
+    let keywords: serde_json::Map<String, Json> = (0..300).map(|nth| (format!("k{nth}"), json!(1))).collect();
+    assert!(rewrite(&json!(keywords), RULES).unwrap_err().contains("too large or too deep"));
     let mut deep = json!({ "type": "string" });
     for _ in 0..50 {
         deep = json!({ "items": deep });

@@ -12,6 +12,15 @@ const MAX_SCHEMAS: usize = 10_000;
 /// Schemas within each other, references inlined.
 const MAX_SCHEMA_DEPTH: usize = 64;
 
+/// Keywords of one schema.
+const MAX_KEYWORDS: usize = 256;
+
+/// Properties and required names of schemas that are merged.
+const MAX_MERGED: usize = 10_000;
+
+/// Texts and values that references repeat, in bytes.
+const MAX_INLINED_BYTES: usize = 1024 * 1024;
+
 /// Longest keyword that is named in a loss, in characters.
 const MAX_KEYWORD: usize = 40;
 
@@ -25,6 +34,39 @@ struct Walk<'a> {
     /// References that are being inlined.
     open: Vec<&'a str>,
     schemas: usize,
+    /// Bytes that stand under references.
+    inlined: usize,
+}
+
+impl<'a> Walk<'a> {
+    /// Counts what a reference repeats: a small schema must not become a large one.
+    fn weigh(&mut self, name: &str, value: Value<'a>) -> Ran<()> {
+        if self.open.len() > 1 {
+            self.inlined += name.len() + weight(value);
+            if self.inlined > MAX_INLINED_BYTES {
+                return Err(refused(self, TOO_LARGE));
+            }
+        }
+        Ok(())
+    }
+}
+
+const TOO_LARGE: &str = "is too large or too deep, with its references";
+
+/// About how many bytes a value takes.
+fn weight(value: Value<'_>) -> usize {
+    match value {
+        Value::Absent | Value::Null | Value::Bool(_) => 4,
+        Value::Number(text)
+        | Value::Str(text)
+        | Value::Escaped(text)
+        | Value::Text(text)
+        | Value::Json(text) => text.len(),
+        Value::Array(array) => array.items.iter().map(|item| 1 + weight(*item)).sum(),
+        Value::Object(object) => {
+            object.members.iter().map(|(name, member)| 4 + name.len() + weight(*member)).sum()
+        }
+    }
 }
 
 /// The keywords of a schema and of all that holds together with it.
@@ -80,7 +122,7 @@ impl<'a> Run<'a> {
         name: &'a str,
     ) -> Ran<Value<'a>> {
         let root = schema.open(self.arena);
-        let mut walk = Walk { rules, root, name, open: vec!["#"], schemas: 0 };
+        let mut walk = Walk { rules, root, name, open: vec!["#"], schemas: 0, inlined: 0 };
         self.rewrite(&mut walk, root, 0)
     }
 
@@ -91,7 +133,7 @@ impl<'a> Run<'a> {
         };
         walk.schemas += 1;
         if walk.schemas > MAX_SCHEMAS || depth > MAX_SCHEMA_DEPTH {
-            return Err(refused(walk, "is too large or too deep, with its references"));
+            return Err(refused(walk, TOO_LARGE));
         }
         let mut flat = Flat { before: walk.open.len(), ..Flat::default() };
         self.gather(walk, members, &mut flat, depth)?;
@@ -109,8 +151,8 @@ impl<'a> Run<'a> {
         flat: &mut Flat<'a>,
         depth: usize,
     ) -> Ran<()> {
-        if depth > MAX_SCHEMA_DEPTH {
-            return Err(refused(walk, "is too large or too deep, with its references"));
+        if depth > MAX_SCHEMA_DEPTH || members.len() + flat.members.len() > MAX_KEYWORDS {
+            return Err(refused(walk, TOO_LARGE));
         }
         self.burn(1 + members.len())?;
         let mut more: Vec<(Option<&'a str>, Value<'a>)> = Vec::new();
@@ -188,6 +230,14 @@ impl<'a> Run<'a> {
         let Some((_, first)) = flat.members.get(place).copied() else {
             return Ok(());
         };
+        let items = |value: Value<'a>| match value {
+            Value::Object(object) => object.members.len(),
+            Value::Array(array) => array.items.len(),
+            _ => 0,
+        };
+        if items(first) + items(value) > MAX_MERGED {
+            return Err(refused(walk, TOO_LARGE));
+        }
         let joined = match (keyword, first, value) {
             ("properties", Value::Object(left), Value::Object(right)) => {
                 let mut all = left.members.to_vec();
@@ -236,6 +286,7 @@ impl<'a> Run<'a> {
                 // One value that is allowed is a list of one.
                 match walk.rules.kept("enum").filter(|_| keyword == "const") {
                     Some(name) => {
+                        walk.weigh(name, value)?;
                         let values = self.enum_values(walk, &[value], flat, "const")?;
                         self.put_written(walk, &mut out, "const", name, values)?;
                     }
@@ -243,6 +294,9 @@ impl<'a> Run<'a> {
                 }
                 continue;
             };
+            if matches!(holds(keyword), Holds::Data) {
+                walk.weigh(name, value)?;
+            }
             let value = match (keyword, holds(keyword)) {
                 ("type", _) => match self.type_of(walk, value, flat)? {
                     Value::Array(types) if walk.rules.nullable.is_some() => {
@@ -283,6 +337,7 @@ impl<'a> Run<'a> {
                 (_, Holds::Named) => {
                     let mut rewritten = Vec::new();
                     for (name, schema) in value.as_object().unwrap_or_default() {
+                        walk.weigh(name, Value::Absent)?;
                         rewritten.push((*name, self.rewrite(walk, *schema, depth + 1)?));
                     }
                     if let (Some(order), "properties", true) =
@@ -425,8 +480,7 @@ impl<'a> Run<'a> {
                 &format!("cannot have `{keyword}` here, as it has it, with this model"),
             ));
         }
-        let name = self.arena.alloc_str(&format!("{}.{keyword}", walk.name));
-        self.lose(Some(name));
+        self.lose_made(&format!("{}.{keyword}", walk.name));
         Ok(())
     }
 
