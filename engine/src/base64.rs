@@ -22,7 +22,7 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim().as_bytes();
     let unpadded = digits.strip_suffix(b"==").or_else(|| digits.strip_suffix(b"="));
     // Padding fills a group of four.
-    if unpadded.is_some() && digits.len() % 4 != 0 {
+    if unpadded.is_some() && !digits.len().is_multiple_of(4) {
         return None;
     }
     let digits = unpadded.unwrap_or(digits);

@@ -220,25 +220,17 @@ pub(crate) enum Kind {
 
 /// Writes one message. Names and texts of headers are cut to what a header holds.
 pub(crate) fn write_message(kind: Kind, name: &str, payload: &[u8], out: &mut Vec<u8>) {
-    let mut headers = Vec::new();
     let json = (":content-type", "application/json");
-    match kind {
-        Kind::Event => {
-            let all = [(":event-type", name), json, (":message-type", "event")];
-            // A message may go without a name.
-            all.into_iter()
-                .filter(|(_, text)| !text.is_empty())
-                .for_each(|it| write_header(it, &mut headers));
-        }
-        Kind::Exception => [(":exception-type", name), json, (":message-type", "exception")]
-            .into_iter()
-            .for_each(|it| write_header(it, &mut headers)),
-        Kind::Error => {
-            let text = String::from_utf8_lossy(payload);
-            [(":message-type", "error"), (":error-code", name), (":error-message", &*text)]
-                .into_iter()
-                .for_each(|it| write_header(it, &mut headers));
-        }
+    let told = String::from_utf8_lossy(payload);
+    let texts = match kind {
+        Kind::Event => [(":event-type", name), json, (":message-type", "event")],
+        Kind::Exception => [(":exception-type", name), json, (":message-type", "exception")],
+        Kind::Error => [(":message-type", "error"), (":error-code", name), (":error-message", &*told)],
+    };
+    let mut headers = Vec::new();
+    // An event may go without a name.
+    for text in texts.iter().filter(|(_, text)| !text.is_empty()) {
+        write_header(*text, &mut headers);
     }
     let payload = if kind == Kind::Error { &[][..] } else { payload };
     let from = out.len();

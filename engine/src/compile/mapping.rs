@@ -38,9 +38,13 @@ const OPERATORS: &[Operator] = &[
     op("$to_json", &[], false),
     op("$base64", &[], false),
     op("$from_base64", &[], false),
+    op("$json_schema", &["$rules"], false),
     op("$sum", &[], false),
     op("$clamp", &["$min", "$max"], false),
-    op("$split", &["$by"], false),
+    op("$entries", &[], false),
+    op("$scale", &["$times", "$plus"], false),
+    op("$unix_time", &[], false),
+    op("$split", &["$by", "$regex"], false),
     op("$capture", &["$regex"], false),
     op("$pick", &["$at"], false),
     op("$trim", &[], false),
@@ -246,6 +250,16 @@ impl<'s> Compiler<'s> {
             "$to_json" => Some(Node::ToJson(Box::new(self.inner(operator, value, carry)))),
             "$sum" => self.nodes(operator, value, carry).map(Node::Sum),
             "$clamp" => self.clamp(yaml, value, members, carry),
+            "$split" if find(members, "$regex").is_some() => {
+                if let Some(by) = find(members, "$by") {
+                    self.error(
+                        codes::MIXED_OPERATORS,
+                        by.at,
+                        "`$split` cuts at `$by` or at `$regex`, not both",
+                    );
+                }
+                self.convert(operator, value, members, carry)
+            }
             "$split" => self.needed(yaml, members, operator, "$by").map(|by| {
                 let by = self.within("$by", |this| this.mapping(by, carry));
                 Node::Split(Box::new((self.inner(operator, value, carry), by)))
@@ -287,7 +301,7 @@ impl<'s> Compiler<'s> {
         Some(nodes)
     }
 
-    fn text_of(&mut self, operator: &str, value: &'s Yaml) -> Option<&'s str> {
+    pub(super) fn text_of(&mut self, operator: &str, value: &'s Yaml) -> Option<&'s str> {
         let text = value.as_str();
         if text.is_none() {
             self.error(codes::BAD_ARGUMENT, value.at, format!("`{operator}` takes a text"));

@@ -3,6 +3,7 @@
 mod convert;
 mod mapping;
 mod path;
+mod schema;
 mod scope;
 mod spec;
 mod stream;

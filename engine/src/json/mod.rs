@@ -3,6 +3,7 @@
 //! Knows syntax, order, literals and escapes. Knows nothing about what a document means.
 
 mod arena;
+mod decimal;
 mod number;
 mod parse;
 mod text;
@@ -14,6 +15,7 @@ pub use parse::{ParseError, ParseOptions, parse, scan};
 pub use value::{Array, Object, Value};
 pub use write::{write_line, write_value};
 
+pub(crate) use decimal::Decimal;
 pub(crate) use parse::DEFAULT_DEPTH;
 pub(crate) use write::{write_compact, write_text};
 

@@ -1,6 +1,10 @@
 //! Operators that make one value of one other value.
 
 use super::ir::Node;
+use super::schema::SchemaRules;
+use crate::json::Decimal;
+use regex::Regex;
+use std::sync::Arc;
 
 #[derive(Debug)]
 pub(crate) struct Convert {
@@ -16,4 +20,14 @@ pub(crate) enum How {
     ToBase64,
     /// Base64 to a text.
     FromBase64,
+    /// An object to the list of its entries.
+    Entries,
+    /// A text to the texts between the matches.
+    Split(Arc<Regex>),
+    /// A number times another one, and one more.
+    Scale { times: Decimal, plus: Decimal },
+    /// RFC 3339 to seconds since 1970.
+    UnixTime,
+    /// A JSON Schema to one in the target's words.
+    Schema(SchemaRules),
 }

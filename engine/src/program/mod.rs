@@ -5,6 +5,7 @@ pub(crate) mod convert;
 pub(crate) mod facts;
 pub(crate) mod ir;
 pub(crate) mod rename;
+pub(crate) mod schema;
 pub(crate) mod stream;
 
 use crate::secret::Secret;

@@ -5,6 +5,7 @@ mod eval;
 mod lists;
 mod path;
 mod render;
+mod schema;
 pub(crate) mod scope;
 pub(crate) mod state;
 

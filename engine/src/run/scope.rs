@@ -153,6 +153,13 @@ impl<'a> Run<'a> {
     }
 
     #[inline]
+    /// As [`Run::lose`], for a name that was made.
+    pub(crate) fn lose_made(&mut self, leaf: &str) {
+        if self.losses.len() < MAX_NAMED_LOSSES && !self.losses.contains(&leaf) {
+            self.losses.push(self.arena.alloc_str(leaf));
+        }
+    }
+
     pub(crate) fn slot(&self, slot: u16) -> Value<'a> {
         self.slots.get(usize::from(slot)).copied().unwrap_or(Value::Absent)
     }

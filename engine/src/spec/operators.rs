@@ -28,6 +28,10 @@ pub(crate) enum Form {
     With,
     /// A number or a name: where in a list or object.
     Index,
+    /// What a provider understands of JSON Schema.
+    SchemaRules,
+    /// A number.
+    Number,
 }
 
 /// What a key that starts with `$` is for.
@@ -358,6 +362,26 @@ pub(crate) const KEYS: &[OperatorKey] = &[
         ],
     ),
     operator_key(
+        "$json_schema",
+        Form::Template,
+        &["$rules"],
+        [
+            "JSON Schema in other words",
+            "The JSON Schema in the keywords that the provider understands. What cannot be said is a loss, or a 400.",
+            r#"{ "$json_schema": "$tool.function.parameters", "$rules": { "keep": ["type", "properties", "required", "items"] } }"#,
+        ],
+    ),
+    argument(
+        "$rules",
+        Form::SchemaRules,
+        &["$json_schema"],
+        [
+            "What is understood",
+            "Keywords that are kept, and what becomes of the rest.",
+            r#"{ "$json_schema": "$.schema", "$rules": { "keep": ["type", "enum"], "nullable": "nullable", "enum": "strings" } }"#,
+        ],
+    ),
+    operator_key(
         "$sum",
         Form::Templates,
         &[],
@@ -394,9 +418,55 @@ pub(crate) const KEYS: &[OperatorKey] = &[
         ],
     ),
     operator_key(
+        "$entries",
+        Form::Template,
+        &[],
+        [
+            "Entries of an object",
+            "A list of `{ name, value }`, one for each member of the object, in order; for `$each` with `$in`.",
+            r#"{ "$entries": "$.logit_bias" }"#,
+        ],
+    ),
+    operator_key(
+        "$scale",
+        Form::Template,
+        &["$times", "$plus"],
+        [
+            "Scaled number",
+            "The number times `$times`, plus `$plus`, computed exactly. What is no number stays as it is.",
+            r#"{ "$scale": "$.temperature", "$times": 0.5 }"#,
+        ],
+    ),
+    argument(
+        "$times",
+        Form::Number,
+        &["$scale"],
+        ["Factor", "The number that `$scale` multiplies by.", r#"{ "$scale": "$.seconds", "$times": 1000 }"#],
+    ),
+    argument(
+        "$plus",
+        Form::Number,
+        &["$scale"],
+        [
+            "Offset",
+            "The number that `$scale` adds, after it has multiplied.",
+            r#"{ "$scale": "$.level", "$times": 2, "$plus": -1 }"#,
+        ],
+    ),
+    operator_key(
+        "$unix_time",
+        Form::Template,
+        &[],
+        [
+            "Seconds since 1970",
+            "The seconds since 1970 of an RFC 3339 time, without fractions; absent if it is none.",
+            r#"{ "$unix_time": "$.created_at" }"#,
+        ],
+    ),
+    operator_key(
         "$split",
         Form::Template,
-        &["$by"],
+        &["$by", "$regex"],
         [
             "Split a text",
             "A list of the texts between the separators.",
@@ -422,10 +492,10 @@ pub(crate) const KEYS: &[OperatorKey] = &[
     argument(
         "$regex",
         Form::Text,
-        &["$capture"],
+        &["$capture", "$split"],
         [
             "Regular expression",
-            "A regular expression that takes linear time (no look-around, no back-references).",
+            "A regular expression without look-around and back-references: what `$capture` matches, or where `$split` cuts.",
             r#"{ "$capture": "$.url", "$regex": "^(?<scheme>[a-z]+):(?<rest>.*)$" }"#,
         ],
     ),

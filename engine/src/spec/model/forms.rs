@@ -105,6 +105,8 @@ fn operator_schema(key: &OperatorKey, template: &Value) -> Value {
         Form::Table => json!({ "type": ["string", "object"] }),
         Form::With => json!({ "type": ["string", "object"], "additionalProperties": template }),
         Form::Index => json!({ "type": ["integer", "string"] }),
+        Form::SchemaRules => schema_rules(),
+        Form::Number => json!({ "type": "number" }),
     };
     let example: Value = serde_json::from_str(key.example).unwrap_or_default();
     let mut schema = json!({ "title": key.title, "description": key.description });
@@ -113,6 +115,46 @@ fn operator_schema(key: &OperatorKey, template: &Value) -> Value {
         schema.insert("x-example".to_owned(), example);
     }
     schema
+}
+
+fn schema_rules() -> Value {
+    let keyword = json!({ "type": "string", "minLength": 1 });
+    let rule = |title: &str, description: &str, example: Value, form: Value| {
+        let mut rule = json!({ "title": title, "description": description });
+        if let (Some(rule), Value::Object(form)) = (rule.as_object_mut(), form) {
+            rule.extend(form);
+            rule.insert("examples".to_owned(), json!([example]));
+        }
+        rule
+    };
+    let keywords = || json!({ "type": "array", "items": keyword, "minItems": 1, "uniqueItems": true });
+    let choice = |words: [&str; 2]| json!({ "enum": words });
+    let values = json!({ "type": ["array", "object"], "items": { "type": "string" }, "minItems": 1 });
+    json!({
+        "type": "object",
+        "properties": {
+            "keep": rule("Keywords", "Keywords that are kept. Without `$ref` local references are inlined, without `allOf` its schemas are merged, without `const` it becomes an `enum` of one.",
+                json!(["type", "description", "enum", "items", "properties", "required"]), keywords()),
+            "rename": rule("Other names", "Keywords that are kept under another name.", json!({ "oneOf": "anyOf" }),
+                json!({ "type": "object", "additionalProperties": keyword, "minProperties": 1 })),
+            "values": rule("Values", "For a keyword that is kept: the values that are understood, as a list or as a table to how they are written. Others are left out.",
+                json!({ "type": { "string": "STRING" }, "format": ["date-time"] }),
+                json!({ "type": "object", "additionalProperties": values, "minProperties": 1 })),
+            "nullable": rule("Null", "There is neither a type `null` nor a list of types: this member, true, says that null is allowed. Several types become `anyOf`.",
+                json!("nullable"), keyword.clone()),
+            "order": rule("Order", "A member that lists the names of an object's properties, where there are several.",
+                json!("propertyOrdering"), keyword.clone()),
+            "enum": rule("Enum", "`strings`: an `enum` of other values is left out. `to_strings`: numbers and booleans in it are written as texts.",
+                json!("strings"), choice(["strings", "to_strings"])),
+            "recursion": rule("Recursion", "A schema that holds itself ends in an object of any kind, which is a loss (`object`, the default), or is refused (`reject`).",
+                json!("reject"), choice(["object", "reject"])),
+            "ignore": rule("Left out", "Keywords that are left out without a word.", json!(["title", "default"]), keywords()),
+            "drop": rule("The rest", "Keywords and values that are left out are losses (`report`, the default), or refused (`reject`).",
+                json!("reject"), choice(["report", "reject"])),
+        },
+        "required": ["keep"],
+        "additionalProperties": false,
+    })
 }
 
 /// Values by name, in the order of the file.

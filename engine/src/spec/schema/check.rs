@@ -102,7 +102,7 @@ impl<'e> Mistake<'e> {
     }
 
     fn unknown_key(&self, key: &str) -> SpecError {
-        if self.keyword.starts_with("/$defs/Template/") {
+        if self.keyword.starts_with("/$defs/Template/") && key.starts_with('$') {
             let near = did_you_mean(key, KEYS.iter().map(|key| key.name));
             let help =
                 near.unwrap_or_else(|| format!("a member whose name starts with `$` is written `${key}`"));
