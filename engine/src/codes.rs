@@ -102,6 +102,8 @@ codes! {
     OPERATION_SHAPE = 308;
     /// a name that the gateway keeps for itself
     RESERVED_NAME = 309;
+    /// an alternative of `auth` has several mechanisms, or can never be used
+    AUTH_SHAPE = 310;
 
     // 04xx: values, paths, conditions, texts
     /// a path is not a `JSONPath` of the supported form

@@ -28,6 +28,9 @@ pub use fixture::{Ask, Content, Fixture, Fixtures, Frame, Reply};
 pub use json::{Arena, Array, Object, ParseError, ParseOptions, Value, parse, scan, write_line, write_value};
 pub use library::{Library, Spec};
 pub use options::{OptionError, OptionLayer, Options};
+pub use program::credentials::{
+    Algorithm, Assertion, Credentials, SigV4, SigningKey, TokenBody, TokenRequest,
+};
 pub use program::{Operation, Program, Support};
 pub use resolve::Source;
 pub use secret::Secret;

@@ -79,6 +79,13 @@ impl Spec {
         self.tree.get(key).and_then(Yaml::as_str)
     }
 
+    /// Whether it may do without secrets in its settings: `auth` has alternatives, or mechanisms that fetch something.
+    pub fn finds_credentials(&self) -> bool {
+        let auth = self.tree.get("auth");
+        let mechanism = |auth: &Yaml| crate::compile::MECHANISMS.iter().any(|name| auth.get(name).is_some());
+        auth.is_some_and(|auth| auth.as_seq().is_some() || mechanism(auth))
+    }
+
     /// What an operator may set.
     pub fn variables(&self) -> &[Variable] {
         &self.variables

@@ -96,15 +96,16 @@ async fn serve(
         body::read(&head.headers, body, limits.body_bytes.bytes(), gateway.timeouts.client_body.0).await?;
 
     // Translate: model, target, provider, options, program.
-    let Prepared { provider, operation, request, exchange, dropped, stream } =
+    let Prepared { provider, operation, mut request, exchange, dropped, stream } =
         prepare(gateway, route, head, &body, entry)?;
     drop(body);
+    provider.credentials.apply(&mut request, &provider.secrets).await?;
 
     // Send.
     entry.sent();
     let waits = provider.waits;
     let first_byte = if stream { waits.first_byte_stream } else { waits.first_byte };
-    let (upstream, body) = provider.upstream.send(request, first_byte).await?.into_parts();
+    let (upstream, body) = provider.upstream.send(request.map(Full::new), first_byte).await?.into_parts();
     let upstream = Upstream { status: upstream.status.as_u16(), headers: upstream.headers, dropped };
     let id = respond::provider_request_id(&upstream.headers, &provider.secrets.now());
     entry.answered(id.and_then(|id| id.to_str().ok()));
@@ -132,7 +133,7 @@ fn check_head(gateway: &Gateway, head: &Parts) -> Result<(), Fault> {
 struct Prepared {
     provider: Arc<Provider>,
     operation: Arc<Operation>,
-    request: Request<Full<Bytes>>,
+    request: Request<Bytes>,
     exchange: Exchange,
     dropped: Vec<String>,
     stream: bool,
@@ -166,7 +167,7 @@ fn prepare(
     entry.translated(&encoded.dropped, &encoded.body);
     let Encoded { method, path, query, headers, body, exchange, dropped, stream } = encoded;
     let uri = provider.upstream.address.target(&path, &query).ok_or(Fault::Unencodable)?;
-    let mut request = Request::new(Full::new(Bytes::from(body)));
+    let mut request = Request::new(Bytes::from(body));
     *request.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| Fault::Unencodable)?;
     *request.uri_mut() = uri;
     *request.headers_mut() = upstream_headers(provider, &head.headers, headers, stream)?;

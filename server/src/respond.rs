@@ -6,6 +6,7 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 use interlingua_engine::{Class, Failure, Refusal};
 
+use crate::auth::Unavailable;
 use crate::body::Answer;
 use crate::telemetry::{Needles, holds};
 
@@ -35,6 +36,8 @@ pub(crate) enum Fault {
     // Ours.
     Busy,
     Unencodable,
+    // The token server's.
+    Credentials(Unavailable),
     // The provider's.
     Connect,
     ConnectTimeout,
@@ -114,6 +117,20 @@ impl Fault {
             Fault::Unencodable => {
                 row(500, SERVER, "internal_error", Class::Server, "the request cannot be put into HTTP")
             }
+            Fault::Credentials(Unavailable { status: Some(status), .. }) => row(
+                502,
+                UPSTREAM,
+                "credentials_refused",
+                Class::Auth,
+                &format!("the gateway's credentials for the provider were refused (status {status})"),
+            ),
+            Fault::Credentials(Unavailable { status: None, .. }) => row(
+                503,
+                UPSTREAM,
+                "credentials_unavailable",
+                Class::Auth,
+                "the gateway cannot get credentials for the provider at the moment",
+            ),
             Fault::Connect => upstream("upstream_unreachable", "the provider cannot be reached"),
             Fault::Tls(why) => upstream("upstream_tls", why),
             Fault::Closed => {
@@ -189,6 +206,13 @@ impl Fault {
             }
             Fault::Busy => {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Fault::Credentials(failure) => {
+                // Whole seconds, of which the last one counts.
+                let seconds = failure.retry_after.as_secs_f64().ceil().to_string();
+                if let Ok(seconds) = HeaderValue::from_str(&seconds) {
+                    response.headers_mut().insert(RETRY_AFTER, seconds);
+                }
             }
             Fault::Failed(_, headers) => response.headers_mut().extend(*headers),
             Fault::Refused(refusal) => tell_dropped(&mut response, &refusal.lost),

@@ -6,6 +6,7 @@
 mod answers;
 mod bodies;
 mod cancel;
+mod credentials;
 mod errors;
 mod names;
 mod options;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use interlingua::config::Config;
+use interlingua::config::{Config, Environment};
 use interlingua::{Trigger, run, shutdown};
 use interlingua_engine::Library;
 use serde_json::Value;
@@ -37,6 +37,11 @@ impl Gateway {
 
     /// The same with a folder in which files have been put already.
     pub async fn start_in(folder: Folder, config: &str) -> Gateway {
+        Gateway::start_with(folder, config, &|_| None).await
+    }
+
+    /// The same with an environment.
+    pub async fn start_with(folder: Folder, config: &str, env: &Environment) -> Gateway {
         let mut text = config.to_owned();
         if !text.contains("log:") {
             text.push_str("\nlog: { usage: usage.jsonl }\n");
@@ -50,7 +55,7 @@ impl Gateway {
             own = interlingua::Gateway::library(&config).unwrap_or_else(|errors| panic!("{errors}"));
             &own
         };
-        let built = interlingua::Gateway::build(&config, library, &|_| None, &[]);
+        let built = interlingua::Gateway::build(&config, library, env, &[]);
         let gateway = built.unwrap_or_else(|errors| panic!("{errors}"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback ports are free");
         let addr = listener.local_addr().expect("a listener has an address");

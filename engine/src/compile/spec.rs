@@ -30,6 +30,7 @@ pub(crate) fn compile(
     let renames = Arc::new(compiler.renames(tree));
     let base_url = compiler.base_url(tree);
     let errors = Arc::new(compiler.errors_mapping(tree));
+    let auth = compiler.auth(tree, &secrets, check);
     let shared = Shared {
         facts: Arc::new(facts),
         renames,
@@ -37,7 +38,7 @@ pub(crate) fn compile(
         errors,
         headers: tree.get("upstream").and_then(|it| it.get("headers")),
         query: tree.get("upstream").and_then(|it| it.get("query")),
-        auth: tree.get("auth"),
+        auth: auth.places,
     };
     let mut operations: IndexMap<String, Arc<Operation>> = IndexMap::new();
     let declared = tree.get("operations").and_then(Yaml::as_map).unwrap_or_default();
@@ -50,7 +51,7 @@ pub(crate) fn compile(
     }
     operations.sort_by_cached_key(|name, _| declared.iter().position(|(key, _)| *key.text == **name));
     if compiler.errors.is_empty() {
-        return Ok(Program { name: name.to_owned(), base_url, operations });
+        return Ok(Program { name: name.to_owned(), base_url, operations, credentials: auth.credentials });
     }
     // A fragment is compiled where it is used: the same mistake may be found several times.
     let mut seen = BTreeSet::new();
@@ -69,7 +70,8 @@ pub(super) struct Shared<'s> {
     pub(super) errors: Arc<Errors>,
     pub(super) headers: Option<&'s Yaml>,
     pub(super) query: Option<&'s Yaml>,
-    pub(super) auth: Option<&'s Yaml>,
+    /// Where credentials go; several only while a spec is checked.
+    pub(super) auth: Vec<&'s Yaml>,
 }
 
 impl<'s> Compiler<'s> {
@@ -387,11 +389,16 @@ impl<'s> Compiler<'s> {
         self.secrets_allowed = true;
         let mut headers = self.templates(body.get("headers"), "headers");
         headers.extend(self.templates(shared.headers, "headers"));
-        headers.extend(self.templates(shared.auth.and_then(|auth| auth.get("header")), "header"));
+        for auth in &shared.auth {
+            headers.extend(self.templates(auth.get("header"), "header"));
+        }
         let mut query = self.templates(shared.query, "query");
         query.extend(self.templates(body.get("query"), "query"));
-        query.extend(self.templates(shared.auth.and_then(|auth| auth.get("query")), "query"));
-        let credentials = self.templates(shared.auth.and_then(|auth| auth.get("body")), "body");
+        let mut credentials = Vec::new();
+        for auth in &shared.auth {
+            query.extend(self.templates(auth.get("query"), "query"));
+            credentials.extend(self.templates(auth.get("body"), "body"));
+        }
         self.secrets_allowed = false;
         let stream_head = body.get("stream").map(|stream| self.stream_head(stream));
         let request_slots = self.slots;

@@ -2,6 +2,7 @@
 //! name but as data, and nothing of how it was written.
 
 pub(crate) mod convert;
+pub(crate) mod credentials;
 pub(crate) mod facts;
 pub(crate) mod ir;
 pub(crate) mod rename;
@@ -10,6 +11,7 @@ pub(crate) mod stream;
 
 use crate::secret::Secret;
 use crate::standard::{LeafSet, Standard, bridge};
+use credentials::Credentials;
 use facts::Facts;
 use indexmap::IndexMap;
 use ir::{Carried, Cond, Index, Node};
@@ -23,6 +25,7 @@ pub struct Program {
     pub(crate) name: String,
     pub(crate) base_url: Option<String>,
     pub(crate) operations: IndexMap<String, Arc<Operation>>,
+    pub(crate) credentials: Credentials,
 }
 
 impl Program {
@@ -34,6 +37,16 @@ impl Program {
     /// `upstream.url` with the settings filled in; none if a setting it needs is missing.
     pub fn base_url(&self) -> Option<&str> {
         self.base_url.as_deref()
+    }
+
+    /// What is to be done about credentials beside sending the request as it is.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// The same, for whoever will do it; nothing is left here.
+    pub fn take_credentials(&mut self) -> Credentials {
+        std::mem::take(&mut self.credentials)
     }
 
     /// An operation: `chat`, `completions`, `embeddings`.

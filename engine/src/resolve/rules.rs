@@ -55,13 +55,13 @@ pub(super) fn check(tree: &Node) -> Vec<SpecError> {
     rules.each_in(operations, "/operations", |rules, key, operation| {
         rules.operation(key, operation, operations);
     });
-    for (section, names) in [("upstream", "headers"), ("auth", "header")] {
-        rules.each_in(
-            tree.get(section).and_then(|node| node.get(names)),
-            &format!("/{section}/{names}"),
-            Check::header,
-        );
+    let upstream = tree.get("upstream").and_then(|node| node.get("headers"));
+    rules.each_in(upstream, "/upstream/headers", Check::header);
+    let auth = tree.get("auth");
+    for (place, alternative) in auth.and_then(Node::as_seq).unwrap_or_default().iter().enumerate() {
+        rules.each_in(alternative.get("header"), &format!("/auth/{place}/header"), Check::header);
     }
+    rules.each_in(auth.and_then(|node| node.get("header")), "/auth/header", Check::header);
     rules.errors
 }
 

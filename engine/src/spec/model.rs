@@ -8,6 +8,7 @@
     reason = "the types are the schema; what they hold is read from the tree, which has the places"
 )]
 
+mod auth;
 mod forms;
 mod stream;
 
@@ -15,7 +16,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-pub(crate) use forms::{Named, Operations, Patterns, Steps, Template};
+pub(crate) use auth::Auth;
+pub(crate) use forms::{Alternatives, Named, Operations, Patterns, Steps, Template};
 pub(crate) use stream::{Framing, Step, Stream};
 
 /// Version of the language that this crate reads.
@@ -78,10 +80,10 @@ pub(crate) struct SpecFile {
     /// Address, headers and query of every call.
     #[schemars(title = "Upstream", extend("examples" = [{ "url": "https://api.example.com", "headers": { "x-version": "$config.version" } }]))]
     pub upstream: Upstream,
-    /// Where the credentials go.
+    /// Where the credentials go; a list holds alternatives, of which the first whose `when` holds is used.
     #[serde(default)]
     #[schemars(title = "Authentication", extend("examples" = [{ "header": { "authorization": "Bearer {{$config.api_key}}" } }]))]
-    pub auth: Auth,
+    pub auth: Alternatives,
     /// Tables of values by name, for `$lookup`.
     #[serde(default)]
     #[schemars(title = "Tables", extend(
@@ -199,26 +201,6 @@ pub(crate) struct Upstream {
     #[serde(default)]
     #[schemars(title = "Query", extend("x-scope" = REQUEST_SCOPE, "examples" = [{ "api-version": "$config.api_version" }]))]
     pub query: Named<Template>,
-}
-
-/// Where the credentials go.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(title = "Authentication")]
-pub(crate) struct Auth {
-    /// Headers that carry credentials, names in lower case.
-    #[serde(default)]
-    #[schemars(title = "Headers", extend("propertyNames" = forms::header_name(), "x-scope" = REQUEST_SCOPE,
-        "examples" = [{ "authorization": "Bearer {{$config.api_key}}" }]))]
-    pub header: Named<Template>,
-    /// Query members that carry credentials.
-    #[serde(default)]
-    #[schemars(title = "Query", extend("x-scope" = REQUEST_SCOPE, "examples" = [{ "key": "{{$config.api_key}}" }]))]
-    pub query: Named<Template>,
-    /// Top-level members of the JSON body that carry credentials.
-    #[serde(default)]
-    #[schemars(title = "Body", extend("x-scope" = REQUEST_SCOPE, "examples" = [{ "api_key": "{{$config.api_key}}" }]))]
-    pub body: Named<Template>,
 }
 
 /// One call that the provider serves.

@@ -17,6 +17,13 @@ pub struct At<T> {
     pub column: u64,
 }
 
+impl<T> At<T> {
+    /// The place alone.
+    pub fn place(&self) -> At<()> {
+        At { value: (), line: self.line, column: self.column }
+    }
+}
+
 impl<T> Deref for At<T> {
     type Target = T;
 

@@ -9,6 +9,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use indexmap::IndexMap;
 use interlingua_engine::{OptionLayer, Options, Program, Secret, Setting, Settings, Spec};
 
+use crate::auth::{Credentials, Surroundings};
 use crate::config::{
     At, Mistakes, ProviderSection, ProviderTimeouts, RESERVED, TimeoutsSection, from_environment, setting,
     suggest, text,
@@ -33,6 +34,8 @@ pub(crate) struct Provider {
     pub(crate) options: Options,
     /// The same, uncompiled, to be compiled into the aliases that lead here.
     pub(crate) layer: OptionLayer,
+    /// What else is done to a request so that the provider knows us.
+    pub(crate) credentials: Credentials,
     /// What must never be seen in an answer or a log.
     pub(crate) secrets: Secrets,
 }
@@ -107,7 +110,7 @@ pub(crate) fn build(
     }
     let headers = headers(&section.headers, site, &mut secrets, mistakes);
     let forward = forward(&section.forward, mistakes);
-    let program = match spec.compile(&settings) {
+    let mut program = match spec.compile(&settings) {
         Ok(program) => program,
         Err(errors) => {
             mistakes.add_spec_errors(&format!("provider `{name}`: "), &errors);
@@ -124,7 +127,11 @@ pub(crate) fn build(
     };
     let address = address(name, section, &program, site, mistakes)?;
     let waits = Waits::of(&section.timeouts, &site.config.file.timeouts);
-    let tls = if address.tls { Some(tls(section, site, mistakes)?) } else { None };
+    let credentials = credentials(name, section, &mut program, spec, site, mistakes)?;
+    let tls = match address.tls {
+        true => Some(tls(section, site).map_err(|(at, message)| mistakes.add(&at, message)).ok()?),
+        false => None,
+    };
     Some(Arc::new(Provider {
         name: name.to_owned(),
         upstream: Upstream::new(address, tls, waits.connect),
@@ -135,6 +142,7 @@ pub(crate) fn build(
         models: exact_models(&section.models),
         options,
         layer: section.options.clone(),
+        credentials,
         secrets: Secrets::new(&secrets),
     }))
 }
@@ -151,6 +159,11 @@ pub(crate) fn from_environment_alone(
         variable.required && variable.default.is_none() && !provided(&variable.env)
     };
     if spec.variables().iter().any(|variable| missing(&variable)) {
+        return None;
+    }
+    // Nothing of it need be set where credentials may come from elsewhere; something must be, to be meant.
+    let set = |variable: &interlingua_engine::Variable| variable.secret && provided(&variable.env);
+    if spec.finds_credentials() && !spec.variables().iter().any(set) {
         return None;
     }
     let section = At { value: ProviderSection::default(), line: 0, column: 0 };
@@ -308,13 +321,37 @@ fn address(
     }
 }
 
-fn tls(section: &At<ProviderSection>, site: &Site<'_>, mistakes: &mut Mistakes) -> Option<Tls> {
+fn tls(section: &At<ProviderSection>, site: &Site<'_>) -> Result<Tls, (At<()>, String)> {
     match &section.tls.ca {
-        Some(file) => Tls::with_authorities(&site.dir().join(&file.value))
-            .inspect_err(|message| mistakes.add(file, message.as_str()))
-            .ok(),
-        None => site.tls.get().inspect_err(|message| mistakes.add(section, message.as_str())).ok(),
+        Some(file) => {
+            Tls::with_authorities(&site.dir().join(&file.value)).map_err(|message| (file.place(), message))
+        }
+        None => site.tls.get().map_err(|message| (section.place(), message)),
     }
+}
+
+/// The simulator takes anything: nothing is fetched for it, and nothing signed.
+fn credentials(
+    name: &str,
+    section: &At<ProviderSection>,
+    program: &mut Program,
+    spec: &Spec,
+    site: &Site<'_>,
+    mistakes: &mut Mistakes,
+) -> Option<Credentials> {
+    let said = program.take_credentials();
+    if site.played.is_some() {
+        return Some(Credentials::default());
+    }
+    let around = Surroundings { env: site.env, tls: &|| tls(section, site).map_err(|(_, message)| message) };
+    Credentials::new(said, &around)
+        .inspect_err(|message| {
+            let secrets = spec.variables().iter().filter(|variable| variable.secret);
+            let known: Vec<String> = secrets.map(|variable| format!("`{}`", variable.name)).collect();
+            let help = (!known.is_empty()).then(|| format!("secrets that can be set: {}", known.join(", ")));
+            mistakes.add_with_help(section, format!("provider `{name}`: {message}"), help);
+        })
+        .ok()
 }
 
 fn exact_models(rules: &[serde_json::Value]) -> Vec<String> {

@@ -13,7 +13,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
-use super::{OPERATIONS, Operation, Step};
+use super::{Auth, OPERATIONS, Operation, Step};
 use crate::spec::operators::{Form, KEYS, OperatorKey, Role};
 
 /// Form of a path.
@@ -254,6 +254,31 @@ impl JsonSchema for Steps {
         schema.insert("title".to_owned(), json!("Steps"));
         schema.insert("type".to_owned(), json!(["object", "array"]));
         schema.insert("items".to_owned(), item.to_value());
+        schema
+    }
+}
+
+/// One way to authenticate, or a list of alternatives.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Alternatives(pub Vec<Auth>);
+
+impl<'de> Deserialize<'de> for Alternatives {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Alternatives, D::Error> {
+        one_or_many(deserializer).map(Alternatives)
+    }
+}
+
+impl JsonSchema for Alternatives {
+    fn schema_name() -> Cow<'static, str> {
+        "Alternatives".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let item = generator.subschema_for::<Auth>();
+        let mut schema = Auth::json_schema(generator);
+        schema.insert("type".to_owned(), json!(["object", "array"]));
+        schema.insert("items".to_owned(), item.to_value());
+        schema.insert("minItems".to_owned(), json!(1));
         schema
     }
 }

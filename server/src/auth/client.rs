@@ -1,4 +1,4 @@
-//! Who may ask. Keys are not configured yet: every client may, and what it sends as a key is accepted
+//! Who may ask. Clients' keys are not configured yet: every client may, and what it sends as a key is accepted
 //! and goes no further. This is the one place that will change.
 
 use http::HeaderMap;
