@@ -649,7 +649,9 @@ impl<'s> Compiler<'s> {
             .map(|(value, known)| {
                 let carries = if carry { self.spread(known, &omit) } else { Carried::default() };
                 let hidden = members.iter().map(|(name, _)| self.member_leaves(known, name)).collect();
-                Base { value, carries, hidden }
+                let aliases = omit.iter().filter(|name| normal_name(name) != &***name);
+                let aliases = aliases.map(|name| (name.clone(), self.member_leaves(known, name))).collect();
+                Base { value, carries, hidden, aliases }
             })
             .collect();
         Some(Node::Merge(Box::new(Merge { bases, omit, members })))
@@ -662,7 +664,10 @@ impl<'s> Compiler<'s> {
         }
         let mut carries = known.carried(self.standard);
         for name in omit {
-            carries.leaves = carries.leaves.minus(self.member_leaves(known, name));
+            // Whether a field came under its old name is seen when it is left out.
+            if normal_name(name) == &**name {
+                carries.leaves = carries.leaves.minus(self.member_leaves(known, name));
+            }
             if matches!(known, Known::Ordinary)
                 && self.standard.is_none_or(|it| it.request().member(normal_name(name)).is_none())
             {
@@ -686,7 +691,7 @@ impl<'s> Compiler<'s> {
             Known::Ordinary => self.standard.map(crate::standard::Standard::request),
             _ => None,
         };
-        shape.and_then(|shape| shape.member(normal_name(name))).map_or_else(LeafSet::default, Shape::leaves)
+        shape.and_then(|shape| shape.member(normal_name(name))).map_or_else(LeafSet::default, Shape::whole)
     }
 
     fn parse_json(&mut self, value: &'s Yaml, members: &'s [(Key, Yaml)], carry: bool) -> Option<Node> {

@@ -477,7 +477,12 @@ impl Compiler<'_> {
                 Some(folded(all, false))
             }
             Filter::Atom(FilterAtom::Filter { expr, not }) => {
+                // That something is not so, says nothing of what is.
+                let before = compared.len();
                 let cond = self.filter(at, text, expr, current, compared)?;
+                if *not {
+                    compared.truncate(before);
+                }
                 Some(negate(cond, *not))
             }
             Filter::Atom(FilterAtom::Test { expr, not }) => {

@@ -76,9 +76,9 @@ impl Known {
     pub(crate) fn carried(self, standard: Option<&'static Standard>) -> Carried {
         match self {
             Known::Anything => Carried::default(),
-            Known::Standard(shape) | Known::Field(shape) => Carried { leaves: shape.leaves(), extras: 0 },
+            Known::Standard(shape) | Known::Field(shape) => Carried { leaves: shape.whole(), extras: 0 },
             Known::Ordinary => Carried {
-                leaves: standard.map_or_else(LeafSet::default, |it| it.request().leaves()),
+                leaves: standard.map_or_else(LeafSet::default, |it| it.request().whole()),
                 extras: u64::MAX,
             },
             Known::Extra(place) => Carried { leaves: LeafSet::default(), extras: 1 << place },

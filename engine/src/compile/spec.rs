@@ -5,7 +5,7 @@ use super::scope::{Compiler, Known, Section, Setting};
 use crate::codes;
 use crate::diagnostic::{SpecError, did_you_mean};
 use crate::program::facts::{Facts, Glob, Rule as FactRule};
-use crate::program::ir::{Carried, Cond, Const, Index, Node, Place};
+use crate::program::ir::{Carried, Cond, Const, Index, Node, Place, Root};
 use crate::program::rename::{Renames, Rule};
 use crate::program::{Errors, Operation, Program, Reject, Unsupported};
 use crate::secret::Secret;
@@ -365,6 +365,7 @@ impl<'s> Compiler<'s> {
             header_names: Vec::new(),
             slots: 0,
             reads: Carried::default(),
+            sends_all: false,
             documents: false,
             via: Some(Arc::clone(through)),
         })
@@ -420,6 +421,7 @@ impl<'s> Compiler<'s> {
             _ => None,
         };
         let headers = headers.into_iter().map(|(name, node)| (name.to_ascii_lowercase(), node));
+        let sends_all = sends_all(&request, standard, unsupported.ignore);
         Operation {
             name: name.to_owned(),
             standard,
@@ -443,6 +445,7 @@ impl<'s> Compiler<'s> {
             header_names: self.header_names.iter().cloned().collect(),
             slots: usize::from(request_slots.max(response_slots)),
             reads,
+            sends_all,
             documents,
             via: None,
         }
@@ -623,4 +626,18 @@ fn fact(names: &mut Vec<String>, name: &str) -> usize {
             names.len() - 1
         }
     }
+}
+
+/// Whether a mapping sends the request on as it came, but for leaves that may go.
+fn sends_all(request: &Node, standard: &Standard, ignored: LeafSet) -> bool {
+    let Node::Merge(merge) = request else {
+        return false;
+    };
+    let [base] = &*merge.bases else {
+        return false;
+    };
+    let whole = matches!(&base.value, Node::Path(path) if path.steps.is_empty() && matches!(path.root, Root::Ordinary));
+    let omitted = standard.request().whole().minus(base.carries.leaves);
+    let hidden = base.hidden.iter().chain(base.aliases.iter().map(|(_, leaves)| leaves));
+    whole && hidden.fold(omitted, |lost, leaves| lost.union(*leaves)).minus(ignored).is_empty()
 }

@@ -418,6 +418,8 @@ pub(crate) struct Base {
     pub(crate) carries: Carried,
     /// For each member written beside it: what the base's member of that name would carry.
     pub(crate) hidden: Box<[LeafSet]>,
+    /// Old names that are left out, and what is not carried where the base has them.
+    pub(crate) aliases: Box<[(Box<str>, LeafSet)]>,
 }
 
 #[derive(Debug)]

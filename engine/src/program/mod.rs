@@ -88,6 +88,8 @@ pub struct Operation {
     pub(crate) header_names: Vec<String>,
     pub(crate) slots: usize,
     pub(crate) reads: Carried,
+    /// The request goes on as the client wrote it, but for what is ignored: nothing can be lost.
+    pub(crate) sends_all: bool,
     /// Whether the normalised request is read at all.
     pub(crate) documents: bool,
     /// The operation of the same provider that does the work.
@@ -112,7 +114,8 @@ impl Operation {
             return self.support_through(chat);
         }
         let names = |leaves: LeafSet| -> Vec<String> {
-            leaves.iter().map(|leaf| self.standard.leaf_name(leaf).to_owned()).collect()
+            let named = self.standard.request().leaves();
+            leaves.within(named).iter().map(|leaf| self.standard.leaf_name(leaf).to_owned()).collect()
         };
         let all = self.standard.request().leaves();
         let rest = all.minus(self.reads.leaves).minus(self.unsupported.reject).minus(self.unsupported.ignore);

@@ -286,7 +286,13 @@ impl<'a> Run<'a> {
             let Some(found) = value.as_object() else {
                 continue;
             };
-            carried.add(&base.carries);
+            let mut carries = base.carries;
+            for (alias, leaves) in &base.aliases {
+                if !value.get(alias).is_missing() {
+                    carries.leaves = carries.leaves.minus(*leaves);
+                }
+            }
+            carried.add(&carries);
             self.burn(found.len())?;
             let first = spread.members.is_empty();
             spread.members.reserve(found.len());

@@ -51,8 +51,107 @@ struct Choice {
     /// Members beside the finish reason, as JSON, each with a comma before it.
     beside: Vec<(String, String)>,
     calls: Vec<Call>,
-    /// How many items of each list of objects were sent.
-    lists: Vec<(String, usize)>,
+    /// The lists of objects that were sent.
+    lists: Vec<List>,
+}
+
+/// A list of objects inside of a delta, by the path of its members: `thinking_blocks`.
+struct List {
+    path: String,
+    count: usize,
+    /// Indexes as the provider counts, with the client's.
+    known: Vec<(String, usize)>,
+}
+
+impl List {
+    /// The client's index of an item: the one it had before, else the next.
+    fn place(&mut self, index: Value<'_>) -> Result<usize, TooMany> {
+        let literal = match index {
+            Value::Number(literal) => literal,
+            _ => "",
+        };
+        if let Some((_, place)) = self.known.iter().find(|(known, _)| !literal.is_empty() && known == literal)
+        {
+            return Ok(*place);
+        }
+        let place = self.count;
+        self.count += 1;
+        if !literal.is_empty() {
+            if self.known.len() >= MAX_CALLS {
+                return Err(TooMany);
+            }
+            self.known.push((literal.to_owned(), place));
+        }
+        Ok(place)
+    }
+}
+
+impl Choice {
+    /// Writes a value; items of lists of objects get the index that clients join them by.
+    fn write_indexed(
+        &mut self,
+        path: &mut String,
+        value: Value<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), TooMany> {
+        match value {
+            Value::Array(list) if has_items(value) => {
+                let nth = match self.lists.iter().position(|known| known.path == *path) {
+                    Some(nth) => nth,
+                    None if self.lists.len() >= MAX_CALLS => return Err(TooMany),
+                    None => {
+                        self.lists.push(List { path: path.clone(), count: 0, known: Vec::new() });
+                        self.lists.len() - 1
+                    }
+                };
+                for (position, item) in list.items.iter().enumerate() {
+                    let place = match self.lists.get_mut(nth) {
+                        Some(list) => list.place(item.get("index"))?,
+                        None => 0,
+                    };
+                    out.push(if position == 0 { b'[' } else { b',' });
+                    out.extend_from_slice(b"{\"index\":");
+                    write_number(place, out);
+                    for (name, member) in item.as_object().unwrap_or_default() {
+                        if *name != "index" {
+                            out.push(b',');
+                            write_text(name, out);
+                            out.push(b':');
+                            write_line(*member, out);
+                        }
+                    }
+                    out.push(b'}');
+                }
+                out.push(b']');
+            }
+            Value::Object(object) if has_items(value) => {
+                for (position, (name, member)) in object.members.iter().enumerate() {
+                    out.push(if position == 0 { b'{' } else { b',' });
+                    write_text(name, out);
+                    out.push(b':');
+                    let length = path.len();
+                    path.push('.');
+                    path.push_str(name);
+                    self.write_indexed(path, *member, out)?;
+                    path.truncate(length);
+                }
+                out.push(b'}');
+            }
+            other => write_line(other, out),
+        }
+        Ok(())
+    }
+}
+
+/// Whether it is a list of objects, or an object that holds one: clients join such lists by `index`.
+fn has_items(value: Value<'_>) -> bool {
+    match value {
+        Value::Array(list) => {
+            !list.items.is_empty() && list.items.iter().all(|item| item.as_object().is_some())
+        }
+        Value::Object(object) => object.members.iter().any(|(_, member)| has_items(*member)),
+        _ => false,
+    }
 }
 
 #[derive(Default)]
@@ -245,50 +344,22 @@ impl Assembler {
         arena: &Arena,
         out: &mut Vec<u8>,
     ) -> Result<bool, TooMany> {
-        let Value::Array(list) = value else {
-            write_line(value, out);
-            return Ok(true);
-        };
-        if name == "tool_calls" {
-            return self.calls(place, list.items, arena, out);
-        }
-        if !list.items.iter().all(|item| item.as_object().is_some()) {
-            write_line(value, out);
-            return Ok(true);
-        }
-        if list.items.is_empty() {
-            return Ok(false);
-        }
-        let Some(choice) = self.choices.get_mut(place) else {
-            return Ok(false);
-        };
-        let count = match choice.lists.iter_mut().find(|(known, _)| known == name) {
-            Some((_, count)) => count,
-            None => {
-                choice.lists.push((name.to_owned(), 0));
-                let Some((_, count)) = choice.lists.last_mut() else {
+        match value {
+            Value::Array(list) if name == "tool_calls" => self.calls(place, list.items, arena, out),
+            Value::Array(list) if list.items.is_empty() => Ok(false),
+            Value::Array(_) | Value::Object(_) if has_items(value) => {
+                let Some(choice) = self.choices.get_mut(place) else {
                     return Ok(false);
                 };
-                count
+                let mut path = name.to_owned();
+                choice.write_indexed(&mut path, value, out)?;
+                Ok(true)
             }
-        };
-        for (nth, item) in list.items.iter().enumerate() {
-            out.push(if nth == 0 { b'[' } else { b',' });
-            out.extend_from_slice(b"{\"index\":");
-            write_number(*count, out);
-            *count += 1;
-            for (name, value) in item.as_object().unwrap_or_default() {
-                if *name != "index" {
-                    out.push(b',');
-                    write_text(name, out);
-                    out.push(b':');
-                    write_line(*value, out);
-                }
+            _ => {
+                write_line(value, out);
+                Ok(true)
             }
-            out.push(b'}');
         }
-        out.push(b']');
-        Ok(true)
     }
 
     fn calls(

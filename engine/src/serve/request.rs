@@ -230,9 +230,7 @@ impl Operation {
 
     /// The normalised request; skipped where the mapping sends on what the client wrote.
     fn normalised<'a>(&self, ordinary: Value<'a>, arena: &'a Arena) -> Result<Normalised<'a>, Refusal> {
-        let all = self.standard.request().leaves();
-        let sends_all = self.reads.leaves.union(self.unsupported.ignore) == all;
-        if sends_all && !self.documents && self.extras.is_empty() && self.request_fields.is_empty() {
+        if self.sends_all && !self.documents && self.extras.is_empty() && self.request_fields.is_empty() {
             return Ok(Normalised { root: ordinary, present: LeafSet::default(), unknown: Vec::new() });
         }
         self.standard.normalise(ordinary, arena)
@@ -279,7 +277,11 @@ impl Operation {
             }
             names.push(name.to_owned());
         }
-        for name in &normalised.unknown {
+        for unknown in &normalised.unknown {
+            if unknown.object.is_some_and(|object| run.carried.contains(object)) {
+                continue;
+            }
+            let name = unknown.name;
             let top = name.split(['.', '[']).next().unwrap_or(name);
             if self.carries_extra(run, top) || self.is_listed(&self.unsupported.ignore_extras, name) {
                 continue;
@@ -290,11 +292,14 @@ impl Operation {
             names.push(if name.is_empty() { "?".to_owned() } else { name.chars().take(MAX_NAME).collect() });
         }
         for name in &run.losses {
-            let ignored = self
-                .standard
-                .leaves_at(name)
-                .is_some_and(|leaves| leaves.minus(self.unsupported.ignore).is_empty());
-            if !ignored && !names.iter().any(|known| known == name) {
+            // What stands only once in a request and was carried by another part, is not lost.
+            let fine = if name.contains('[') {
+                self.unsupported.ignore
+            } else {
+                self.unsupported.ignore.union(run.carried)
+            };
+            let fine = self.standard.leaves_at(name).is_some_and(|leaves| leaves.minus(fine).is_empty());
+            if !fine && !names.iter().any(|known| known == name) {
                 names.push((*name).to_owned());
             }
         }

@@ -22,8 +22,17 @@ pub struct Normalised<'a> {
     pub root: Value<'a>,
     /// Leaves that are there and say something: not null, not empty, not the schema's default.
     pub present: LeafSet,
-    /// Members that the standard does not have, such as `messages[].foo`; each once, at most 32.
-    pub unknown: Vec<&'a str>,
+    /// Members that the standard does not have.
+    pub unknown: Vec<Unknown<'a>>,
+}
+
+/// Members that the standard does not have, all of one name; there are at most 32.
+#[derive(Clone, Copy, Debug)]
+pub struct Unknown<'a> {
+    /// Such as `messages[].foo`.
+    pub name: &'a str,
+    /// What carries them, if they are within another object of the request.
+    pub(crate) object: Option<u8>,
 }
 
 /// What may be spelled differently at a node.
@@ -104,7 +113,7 @@ pub(super) fn normalise<'a>(
 pub(super) struct Walk<'a> {
     pub(super) arena: &'a Arena,
     present: LeafSet,
-    unknown: Vec<&'a str>,
+    unknown: Vec<Unknown<'a>>,
     /// Members of the objects being rebuilt, innermost last.
     members: BumpVec<'a, (&'a str, Value<'a>)>,
     /// Items of the lists being rebuilt, innermost last.
@@ -211,7 +220,7 @@ impl<'a> Walk<'a> {
                     }
                 }
             } else {
-                self.note_unknown(Path::Member(&path, name), value);
+                self.note_unknown(shape, Path::Member(&path, name), value);
             }
             if changed.is_some() && !copied {
                 copied = true;
@@ -282,7 +291,7 @@ impl<'a> Walk<'a> {
             return if present { Ok(()) } else { Err(required(Path::Member(&path, &payload.name))) };
         }
         if words.leaves().is_empty() && !words.words().iter().any(|word| word == tag) {
-            self.note_unknown(Path::Member(&path, "type"), Value::Str("unknown"));
+            self.note_unknown(shape, Path::Member(&path, "type"), Value::Str("unknown"));
         }
         Ok(())
     }
@@ -301,7 +310,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn note_unknown(&mut self, path: Path<'_>, value: Value<'a>) {
+    fn note_unknown(&mut self, shape: &Shape, path: Path<'_>, value: Value<'a>) {
         let nothing = value.is_missing() || says_nothing(value);
         if nothing || self.unknown.len() >= MAX_UNKNOWN {
             return;
@@ -309,8 +318,9 @@ impl<'a> Walk<'a> {
         self.name.clear();
         // Writing to a String cannot fail.
         let _ = write!(self.name, "{}", path.general());
-        if !self.unknown.iter().any(|known| *known == self.name) {
-            self.unknown.push(self.arena.alloc_str(&self.name));
+        if !self.unknown.iter().any(|known| known.name == self.name) {
+            let name = self.arena.alloc_str(&self.name);
+            self.unknown.push(Unknown { name, object: shape.other });
         }
     }
 

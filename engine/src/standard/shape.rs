@@ -51,6 +51,13 @@ impl LeafSet {
         self
     }
 
+    /// Leaves of both sets.
+    #[must_use]
+    pub fn within(mut self, other: LeafSet) -> LeafSet {
+        self.0.iter_mut().zip(other.0).for_each(|(word, other)| *word &= other);
+        self
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0 == [0; 4]
@@ -110,6 +117,10 @@ pub struct Shape {
     not_empty: bool,
     words: Vec<String>,
     leaves: LeafSet,
+    /// Stands for the members of this object that the standard does not have.
+    pub(super) other: Option<u8>,
+    /// Those of the objects here and below.
+    others: LeafSet,
     pub(super) leaf: Option<u8>,
     pub(super) alone: Option<Alone>,
     pub(super) required: usize,
@@ -207,6 +218,11 @@ impl Shape {
         self.leaves
     }
 
+    /// All that is carried by whoever takes the value as it is: the leaves, and whatever else there is.
+    pub(crate) fn whole(&self) -> LeafSet {
+        self.leaves.union(self.others)
+    }
+
     /// Whether the schema allows that JSON type here.
     pub fn allows(&self, kind: Kind) -> bool {
         self.kinds & kind.bit() != 0
@@ -250,16 +266,19 @@ impl Shape {
 /// `action` says what to do at a path when normalising.
 pub(super) fn compile(schema: &str, action: fn(&str) -> Action) -> Result<(Shape, Vec<String>), String> {
     let schema: Json = serde_json::from_str(schema).map_err(|error| error.to_string())?;
-    let mut compiler = Compiler { leaves: Vec::new(), path: String::new(), action };
+    let mut compiler = Compiler { leaves: Vec::new(), objects: 0, path: String::new(), action };
     let shape = compiler.shape(&schema, Leafing::Own);
-    if compiler.leaves.len() > MAX_LEAVES {
-        return Err(format!("{} leaves, {MAX_LEAVES} are possible", compiler.leaves.len()));
+    let count = compiler.leaves.len() + compiler.objects;
+    if count > MAX_LEAVES {
+        return Err(format!("{count} leaves and objects, {MAX_LEAVES} are possible"));
     }
     Ok((shape, compiler.leaves))
 }
 
 struct Compiler {
     leaves: Vec<String>,
+    /// Objects so far; they are numbered from the top.
+    objects: usize,
     path: String,
     action: fn(&str) -> Action,
 }
@@ -291,6 +310,10 @@ impl Compiler {
         let properties = schema.get("properties").and_then(Json::as_object);
         let items = schema.get("items");
         if let (Some(properties), false) = (properties, shape.opaque) {
+            if !self.path.is_empty() {
+                shape.other = u8::try_from(self.objects).ok().map(|object| u8::MAX - object);
+                self.objects += 1;
+            }
             if is_true(schema, "x-leaf") {
                 shape.alone = Some(Alone { leaf: self.leaf(), member: None });
             }
@@ -314,6 +337,7 @@ impl Compiler {
             shape.item = items.map(|items| Box::new(self.below("[]", |it| it.shape(items, piece))));
         }
         shape.leaves = shape.all_leaves();
+        shape.others = shape.all_others();
         shape
     }
 
@@ -375,6 +399,12 @@ impl Shape {
         let below = self.members.iter().map(|member| &member.shape).chain(self.item());
         let own = self.alone.as_ref().map(|alone| LeafSet::of(alone.leaf)).unwrap_or_default();
         below.fold(self.leaves.union(own), |all, shape| all.union(shape.leaves))
+    }
+
+    fn all_others(&self) -> LeafSet {
+        let below = self.members.iter().map(|member| &member.shape).chain(self.item());
+        let own = self.other.map(LeafSet::of).unwrap_or_default();
+        below.fold(own, |all, shape| all.union(shape.others))
     }
 }
 

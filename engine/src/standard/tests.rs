@@ -38,7 +38,7 @@ fn outcome(operation: &str, request: &str) -> Json {
             let present: Vec<_> = normalised.present.iter().map(|leaf| names.leaf_name(leaf)).collect();
             let root: Json = serde_json::from_str(&written(normalised.root)).unwrap();
             schema::assert_fits(operation, &root);
-            json!({ "root": root, "present": present, "unknown": normalised.unknown })
+            json!({ "root": root, "present": present, "unknown": normalised.unknown.iter().map(|unknown| unknown.name).collect::<Vec<_>>() })
         }
     })
 }
