@@ -67,7 +67,8 @@ impl World {
         );
         let env: Vec<(String, String)> =
             env.iter().map(|(name, value)| ((*name).to_owned(), here(value))).collect();
-        let read = move |name: &str| env.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let read =
+            move |name: &str| env.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
         let gateway = Gateway::start_with(folder, &config, &read).await;
         World { provider, tokens, gateway }
     }
