@@ -234,3 +234,32 @@ fn hostile_schemas_end() {
     assert_eq!(rewrite(&twice, RULES).unwrap().0, json!({ "properties": many }));
     assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
 }
+
+/// An expression that looks ahead again and again is stopped; words of a long text are not.
+#[test]
+fn splits_end() {
+    let program = program_of(
+        "interlingua: 1
+provider: x
+upstream: { url: https://api.example.com }
+operations:
+  chat:
+    path: /chat
+    request:
+      $merge: $std
+      words: { $count: { $split: $.user, $regex: \"[a-z]*[0-9]|[ ]\" } }
+    response: $
+",
+    );
+    let operation = program.operation("chat").unwrap();
+    let asked = |user: &str| {
+        let message = json!({ "role": "user", "content": "Hi" });
+        let body = json!({ "model": "m", "messages": [message], "user": user }).to_string();
+        encode(operation, body.as_bytes(), "m")
+    };
+    let words = asked(&"word ".repeat(2000)).unwrap().body;
+    assert_eq!(serde_json::from_slice::<Json>(&words).unwrap()["words"], 2001);
+    let start = std::time::Instant::now();
+    let _ = asked(&" ".repeat(1_000_000));
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}

@@ -742,3 +742,63 @@ operations:
         assert_eq!(decoder.failure().unwrap().message, "late");
     }
 }
+
+/// Damaged, cut and shuffled messages of the framings that no recorded stream has.
+#[test]
+fn any_order_of_other_framings() {
+    let parts = [
+        r#"{"choices":[{"index":0,"delta":{"content":"a, ]}"}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{}"}}]}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+        r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}"#,
+        r#"{"error":{"message":"no"}}"#,
+        "{}",
+        "7",
+    ];
+    for framing in ["json-array", "aws-eventstream"] {
+        let program = program_of(&NORMALIZED.replace(
+            "framing: sse, normalize: true, done: \"[DONE]\" }",
+            &format!("framing: {framing}, normalize: true }}"),
+        ));
+        for seed in 0..1500 {
+            let mut rng = Rng::new(seed);
+            let mut chosen: Vec<&str> = parts.to_vec();
+            if rng.one_in(2) {
+                rng.shuffle(&mut chosen);
+            }
+            let length = rng.below(chosen.len() + 1);
+            chosen.truncate(length);
+            let mut bytes = if framing == "json-array" {
+                format!("[{}]", chosen.join(rng.word(&[",", " ,\r\n", ",\n"]))).into_bytes()
+            } else {
+                let kind = rng.word(&["event", "event", "exception", "error"]);
+                let messages: Vec<String> = chosen
+                    .iter()
+                    .enumerate()
+                    .map(|(place, data)| {
+                        let kind = if place + 1 == chosen.len() { kind } else { "event" };
+                        format!("{{\"{kind}\":\"part\",\"data\":{data}}}")
+                    })
+                    .collect();
+                interlingua_engine::event_stream(&format!("[{}]", messages.join(","))).unwrap()
+            };
+            if rng.one_in(2) {
+                mutate(&mut bytes, &mut rng);
+            }
+            if rng.one_in(4) {
+                bytes.truncate(rng.below(bytes.len() + 1));
+            }
+            let served = serve(chat_stream(&program, seed % 2 == 0), std::iter::once(&bytes[..]));
+            if let Err(problem) = complaint(&served.out, served.progress, seed % 2 == 0, Writer::Engine) {
+                panic!("{framing} seed {seed}: {problem}");
+            }
+            let piece = 1 + rng.below(40);
+            let split = serve(chat_stream(&program, seed % 2 == 0), bytes.chunks(piece));
+            assert_eq!(
+                (String::from_utf8_lossy(&served.out), served.progress),
+                (String::from_utf8_lossy(&split.out), split.progress),
+                "{framing} seed {seed} by {piece}"
+            );
+        }
+    }
+}

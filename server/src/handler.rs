@@ -114,8 +114,9 @@ async fn serve(
     }
 
     // Answer.
+    let whole = looks_like_json(&upstream.headers) && !operation.streams_json();
     let work = Work { gateway, provider, operation, exchange };
-    if stream && upstream.status < 300 && !looks_like_json(&upstream.headers) {
+    if stream && upstream.status < 300 && !whole {
         work.stream(&upstream, body, entry, permit)
     } else {
         work.whole(&upstream, body, entry, stream).await

@@ -1,5 +1,7 @@
 //! Answers that go out while they come in.
 
+use interlingua_engine::event_stream;
+use interlingua_tests::folder::Folder;
 use interlingua_tests::gateway::Gateway;
 use interlingua_tests::upstream::{Gate, Reply, Upstream};
 use serde_json::Value;
@@ -56,6 +58,65 @@ async fn translated_without_waiting() {
     assert!(rest.iter().any(|event| event.contains("\"finish_reason\":\"stop\"")), "{rest:?}");
     // Usage was not asked for.
     assert!(!rest.iter().any(|event| event.contains("prompt_tokens")), "{rest:?}");
+}
+
+/// Framings that are no events: binary messages, and an array that calls itself JSON.
+#[tokio::test]
+async fn other_framings_without_waiting() {
+    let messages = |messages: &str| event_stream(messages).unwrap();
+    let binary = |gate: &Gate| {
+        Reply::stream_of("application/vnd.amazon.eventstream")
+            .then(messages(r#"[{"event":"text","data":{"text":"a"}}]"#))
+            .wait(gate)
+            .then(messages(r#"[{"event":"stop","data":{"stop":true}}]"#))
+    };
+    let array = |gate: &Gate| {
+        Reply::stream_of("application/json")
+            .then("[{\"text\":\"a\"}\n")
+            .wait(gate)
+            .then(",\n{\"stop\":true}\n]\n")
+    };
+    for (framing, reply) in [("aws-eventstream", &binary as &dyn Fn(&Gate) -> Reply), ("json-array", &array)]
+    {
+        let spec = format!(
+            "interlingua: 1
+provider: own
+upstream: {{ url: https://api.example.com }}
+errors: {{ message: $.message }}
+operations:
+  chat:
+    path: /chat
+    request: $std
+    response: $
+    stream:
+      framing: {framing}
+      each:
+        - {{ if: $.text, delta: {{ content: $.text }} }}
+        - {{ if: $.stop, finish_reason: stop, end: true }}
+"
+        );
+        let gate = Gate::new();
+        let upstream = Upstream::replies(reply(&gate)).await;
+        let folder = Folder::new();
+        folder.write("own.yaml", &spec);
+        let config = format!(
+            "specs: [own.yaml]\nproviders:\n  main: {{ spec: own, base_url: \"{}\" }}\ndefault_provider: main\n",
+            upstream.url()
+        );
+        let gateway = Gateway::start_in(folder, &config).await;
+        let mut live = gateway.chat_live(HELLO_LIVE).await;
+        let first = json(&live.event().await.unwrap().unwrap());
+        assert_eq!(first["choices"][0]["delta"]["content"], "a", "{framing}");
+        gate.open();
+        assert_eq!(live.events().await.last().unwrap(), "[DONE]", "{framing}");
+        if framing == "aws-eventstream" {
+            let reply = Reply::stream_of("application/vnd.amazon.eventstream")
+                .then(messages(r#"[{"exception":"busyException","data":{"message":"try again"}}]"#));
+            upstream.will(reply);
+            let events = gateway.chat_live(HELLO_LIVE).await.events().await;
+            assert_eq!(json(events.last().unwrap())["error"]["message"], "try again");
+        }
+    }
 }
 
 #[tokio::test]

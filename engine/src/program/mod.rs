@@ -17,7 +17,7 @@ use indexmap::IndexMap;
 use ir::{Carried, Cond, Index, Node};
 use rename::Renames;
 use std::sync::Arc;
-use stream::Stream;
+use stream::{Framing, Stream};
 
 /// One provider's compiled spec with its settings.
 #[derive(Debug)]
@@ -105,6 +105,12 @@ impl Operation {
     /// Whether it can answer as a stream.
     pub fn can_stream(&self) -> bool {
         self.stream.is_some() || self.via.as_ref().is_some_and(|via| via.can_stream())
+    }
+
+    /// Whether its streams are JSON documents themselves: one array that grows.
+    pub fn streams_json(&self) -> bool {
+        let operation = self.via.as_deref().unwrap_or(self);
+        operation.stream.as_ref().is_some_and(|stream| stream.framing == Framing::JsonArray)
     }
 
     /// Names of the standard request's leaves that this operation can carry to the provider, those

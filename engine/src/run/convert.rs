@@ -24,8 +24,8 @@ impl<'a> Run<'a> {
                 let mut parts = self.arena.vec(4);
                 let mut from = 0;
                 for found in regex.find_iter(text) {
-                    // Each search may look at all of the rest.
-                    self.burn(1 + (text.len() - found.start()) / 4)?;
+                    // A search may look at all of the rest before it settles for a short match.
+                    self.burn(1 + (text.len() - found.start()) / 64)?;
                     parts.push(Value::Text(text.get(from..found.start()).unwrap_or_default()));
                     from = found.end();
                 }
