@@ -40,8 +40,8 @@ impl Source {
         mut request: TokenRequest,
         tls: impl FnOnce() -> Result<Tls, String>,
     ) -> Result<Source, String> {
-        let endpoint =
-            Endpoint::new(&request.url, tls).map_err(|message| format!("token address: {message}"))?;
+        let endpoint = Endpoint::new(request.url.expose(), tls)
+            .map_err(|message| format!("token address: {message}"))?;
         let method =
             Method::from_bytes(request.method.as_bytes()).map_err(|_| "no HTTP method".to_owned())?;
         let query = form(pairs(&request.query));
