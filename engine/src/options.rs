@@ -45,9 +45,28 @@ impl std::error::Error for OptionError {}
 /// Options of all layers, compiled: order force, client, default, then cap.
 #[derive(Debug, Default)]
 pub struct Options {
-    force: Vec<(Box<str>, Const)>,
-    default: Vec<(Box<str>, Const)>,
-    cap: Vec<(Box<str>, Box<str>)>,
+    force: Vec<(Field, Const)>,
+    default: Vec<(Field, Const)>,
+    cap: Vec<(Field, Box<str>)>,
+}
+
+/// The member of a request that an option is about.
+#[derive(Debug)]
+struct Field {
+    name: Box<str>,
+    /// One provider's own: no operation of the standard has it, all may.
+    extra: bool,
+}
+
+impl Field {
+    fn is(&self, name: &str) -> bool {
+        same_field(&self.name, name)
+    }
+
+    /// Whether requests of that shape have it.
+    fn belongs_to(&self, request: &Shape) -> bool {
+        self.extra || request.member(normal_name(&self.name)).is_some()
+    }
 }
 
 impl Options {
@@ -70,9 +89,9 @@ impl Options {
                 ("default", &layer.default, &mut options.default),
             ] {
                 for (name, value) in fields {
-                    let name = settable(kind, name)?;
-                    if !into.iter().any(|(known, _)| same_field(known, name)) {
-                        into.push((name.into(), Const::json(value)));
+                    let field = settable(kind, name)?;
+                    if !into.iter().any(|(known, _)| known.is(&field.name)) {
+                        into.push((field, Const::json(value)));
                     }
                 }
             }
@@ -82,20 +101,20 @@ impl Options {
                     let message = format!("options.cap.{name}: must be a number");
                     return Err(OptionError { message, help: None });
                 };
-                options.add_cap(field, &bound.to_string());
+                options.add_cap(field, bound.to_string());
             }
         }
         Ok(options)
     }
 
-    fn add_cap(&mut self, name: &str, bound: &str) {
-        match self.cap.iter_mut().find(|(known, _)| same_field(known, name)) {
+    fn add_cap(&mut self, field: Field, bound: String) {
+        match self.cap.iter_mut().find(|(known, _)| known.is(&field.name)) {
             Some((_, known)) => {
-                if compare(bound, known) == Some(Ordering::Less) {
+                if compare(&bound, known) == Some(Ordering::Less) {
                     *known = bound.into();
                 }
             }
-            None => self.cap.push((name.into(), bound.into())),
+            None => self.cap.push((field, bound.into())),
         }
     }
 
@@ -104,8 +123,9 @@ impl Options {
         self.force.is_empty() && self.default.is_empty() && self.cap.is_empty()
     }
 
-    /// The request with the options applied; members keep their order, new ones come last.
-    pub(crate) fn apply<'a>(&'a self, request: Value<'a>, arena: &'a Arena) -> Value<'a> {
+    /// The request with those options applied that requests of this `shape` have; members keep their order, new ones come
+    /// last.
+    pub(crate) fn apply<'a>(&'a self, request: Value<'a>, shape: &Shape, arena: &'a Arena) -> Value<'a> {
         let Some(members) = request.as_object() else {
             return request;
         };
@@ -113,18 +133,18 @@ impl Options {
             return request;
         }
         let mut members = members.to_vec();
-        for (name, value) in &self.force {
-            put(&mut members, name, value.value());
+        for (field, value) in self.force.iter().filter(|(field, _)| field.belongs_to(shape)) {
+            put(&mut members, &field.name, value.value());
         }
-        for (name, value) in &self.default {
-            let sent = members.iter().any(|(known, value)| same_field(known, name) && !value.is_missing());
+        for (field, value) in self.default.iter().filter(|(field, _)| field.belongs_to(shape)) {
+            let sent = members.iter().any(|(known, value)| field.is(known) && !value.is_missing());
             if !sent {
-                put(&mut members, name, value.value());
+                put(&mut members, &field.name, value.value());
             }
         }
-        for (name, bound) in &self.cap {
+        for (field, bound) in &self.cap {
             for (known, value) in &mut members {
-                if same_field(known, name)
+                if field.is(known)
                     && let Value::Number(sent) = value
                     && compare(sent, bound) != Some(Ordering::Less)
                 {
@@ -162,7 +182,7 @@ const FIXED: [&str; 5] = ["model", "messages", "stream", "prompt", "input"];
 const OPERATIONS: [&str; 3] = ["chat", "completions", "embeddings"];
 
 /// The member of the request that an option sets: itself, or behind `$std.` one of a provider's own.
-fn settable<'n>(kind: &str, name: &'n str) -> Result<&'n str, OptionError> {
+fn settable(kind: &str, name: &str) -> Result<Field, OptionError> {
     let refused = |what: &str, help: Option<String>| OptionError {
         message: format!("options.{kind}.{name}: {what}"),
         help,
@@ -176,7 +196,8 @@ fn settable<'n>(kind: &str, name: &'n str) -> Result<&'n str, OptionError> {
         }
         let sound =
             !extra.is_empty() && extra.bytes().all(|c| c.is_ascii_alphanumeric() || b"_-".contains(&c));
-        return if sound { Ok(extra) } else { Err(refused("not a field's name", None)) };
+        let field = Field { name: extra.into(), extra: true };
+        return if sound { Ok(field) } else { Err(refused("not a field's name", None)) };
     }
     if FIXED.contains(&name) {
         return Err(refused("this field cannot be set by an option", None));
@@ -192,7 +213,7 @@ fn settable<'n>(kind: &str, name: &'n str) -> Result<&'n str, OptionError> {
     if kind == "cap" && !shapes().any(number) {
         return Err(refused("only a number can have a cap", None));
     }
-    Ok(name)
+    Ok(Field { name: name.into(), extra: false })
 }
 
 fn shapes() -> impl Iterator<Item = &'static Shape> {

@@ -35,6 +35,8 @@ pub struct Variable {
     pub required: bool,
     /// The environment variable it is read from when nothing is set.
     pub env: Option<String>,
+    /// The environment variable that names a file it is read from.
+    pub env_file: Option<String>,
     /// Its value when nothing is set.
     pub default: Option<serde_json::Value>,
     /// The only values it may have; empty if any will do.
@@ -61,6 +63,11 @@ pub enum VariableKind {
 }
 
 impl Variable {
+    /// The environment variables that may say something of it.
+    pub fn environment(&self) -> impl Iterator<Item = &str> {
+        [&self.env, &self.env_file].into_iter().filter_map(Option::as_deref)
+    }
+
     /// Whether a value fits the declaration.
     ///
     /// # Errors
@@ -133,6 +140,7 @@ pub(crate) fn variables(tree: &Yaml) -> Vec<Variable> {
                 secret: flag("secret"),
                 required: flag("required"),
                 env: text("env"),
+                env_file: text("env_file"),
                 default: body.get("default").filter(|it| !it.is_null()).map(Yaml::to_json),
                 allowed: body
                     .get("enum")

@@ -109,6 +109,7 @@ async fn serve(
     let upstream = Upstream { status: upstream.status.as_u16(), headers: upstream.headers, dropped };
     let id = respond::provider_request_id(&upstream.headers, &provider.secrets.now());
     entry.answered(id.and_then(|id| id.to_str().ok()));
+    provider.credentials.answered(upstream.status);
     if upstream.status < 200 || (300..400).contains(&upstream.status) {
         return Err(Fault::Redirect(upstream.status));
     }

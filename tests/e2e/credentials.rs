@@ -20,7 +20,7 @@ config:
   id: {{ type: string }}
   host: {{ type: string }}
   region: {{ type: string, default: north-1 }}
-  account: {{ type: string, secret: true }}
+  account: {{ type: string, secret: true, env_file: OWN_ACCOUNT_FILE }}
   session: {{ type: string, secret: true }}
   profile: {{ type: string }}
 upstream: {{ url: https://own.example.com }}
@@ -57,6 +57,7 @@ impl World {
             "[work]\naws_access_key_id = AKIDFILE\naws_secret_access_key = file-secret\n",
         );
         folder.write("identity", "identity-token\n");
+        folder.write("account.json", "{ \"id\": \"account-1\" }\n");
         let here = |text: &str| {
             text.replace("HOST", &tokens.url()).replace("FOLDER", &folder.path().display().to_string())
         };
@@ -362,6 +363,15 @@ async fn jwt_bearer() {
         "iat": issued, "exp": issued + 3600,
     });
     assert_eq!(claims, expected);
+}
+
+/// The environment names the file that holds the secret.
+#[tokio::test]
+async fn files_that_the_environment_names() {
+    let auth = "  header: { x-account: { $pick: { $from_json: $config.account }, $at: id } }";
+    let env = [("OWN_ACCOUNT_FILE", "FOLDER/account.json")];
+    let mut world = World::with(auth, "", &env).await;
+    assert_eq!(world.served().await.header("x-account").unwrap(), "account-1");
 }
 
 /// Without a token server the assertion is the token.

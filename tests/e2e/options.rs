@@ -160,3 +160,19 @@ async fn names_of_options() {
     gateway.chat(crate::HELLO).await;
     assert_eq!(upstream.seen().await.json()["top_k"], 40);
 }
+
+/// An option of chat does no harm to embeddings.
+#[tokio::test]
+async fn options_of_other_operations() {
+    let answer = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5]}],"model":"m","usage":{"prompt_tokens":1,"total_tokens":1}}"#;
+    let mut upstream = Upstream::replies(Reply::json(200, answer)).await;
+    let section =
+        "options: { default: { max_tokens: 10, dimensions: 8, $std.own: 1 }, force: { temperature: 0 } }";
+    let gateway = Gateway::with("openai", &upstream.url(), section).await;
+    let answer = gateway.post("/v1/embeddings", r#"{"model":"m","input":"Hello"}"#).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(
+        upstream.seen().await.json(),
+        json!({ "model": "m", "input": "Hello", "dimensions": 8, "own": 1 })
+    );
+}

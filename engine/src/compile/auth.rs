@@ -180,7 +180,7 @@ impl<'s> Made<'_, 's, '_> {
             algorithm: if hmac { Algorithm::Hs256 } else { Algorithm::Rs256 },
             key: Secret::new(self.needed("key")),
             key_id: self.text("key_id"),
-            claims,
+            claims: Secret::new(serde_json::Value::Object(claims).to_string()),
             lifetime: lifetime.and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(ASSERTION_SECONDS),
         };
         if self.body.get("url").is_none_or(Yaml::is_null) {
@@ -221,7 +221,7 @@ impl<'s> Made<'_, 's, '_> {
             method,
             token: word("token").unwrap_or_else(|| "access_token".to_owned()),
             expires_in: word("expires_in").unwrap_or_else(|| "expires_in".to_owned()),
-            url: self.needed("url"),
+            url: Secret::new(self.needed("url")),
             headers: self.members("headers"),
             query: self.members("query"),
             body,

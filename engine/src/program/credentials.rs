@@ -48,7 +48,7 @@ pub struct TokenRequest {
     /// Its method.
     pub method: String,
     /// Its address, without what `query` adds.
-    pub url: String,
+    pub url: Secret,
     /// Its headers, names in lower case.
     pub headers: Vec<(String, Secret)>,
     /// Its query members.
@@ -85,8 +85,8 @@ pub struct Assertion {
     pub key: Secret,
     /// Header member `kid`.
     pub key_id: Option<String>,
-    /// Claims beside `iat` and `exp`, as JSON.
-    pub claims: serde_json::Map<String, serde_json::Value>,
+    /// Claims beside `iat` and `exp`, as a JSON object.
+    pub claims: Secret,
     /// Seconds from `iat` to `exp`.
     pub lifetime: u32,
 }

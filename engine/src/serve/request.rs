@@ -162,7 +162,7 @@ impl Operation {
     /// has the wrong type, or if it is too complex.
     pub fn encode(&self, call: &Call<'_>, target: &Target<'_>) -> Result<Encoded, Refusal> {
         let arena = call.arena;
-        let ordinary = target.options.apply(call.root, arena);
+        let ordinary = target.options.apply(call.root, self.standard.request(), arena);
         match &self.via {
             None => self.encode_standard(call.root, ordinary, call.bytes, target, arena),
             Some(chat) => {

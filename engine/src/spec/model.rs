@@ -150,6 +150,12 @@ pub(crate) struct Variable {
         "patternErrorMessage" = "the name of an environment variable has upper-case letters, digits and `_`",
         "examples" = ["EXAMPLE_API_KEY"]))]
     pub env: Option<String>,
+    /// The environment variable that names a file with the value, read when `env` says nothing.
+    #[schemars(title = "Environment variable of a file", extend(
+        "pattern" = "^[A-Z_][A-Z0-9_]*$",
+        "patternErrorMessage" = "the name of an environment variable has upper-case letters, digits and `_`",
+        "examples" = ["EXAMPLE_CREDENTIALS_FILE"]))]
+    pub env_file: Option<String>,
     /// The value when nothing else is set.
     #[schemars(title = "Default", extend("examples" = ["2023-06-01"]))]
     pub default: Option<Value>,

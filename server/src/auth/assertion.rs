@@ -4,7 +4,7 @@ use interlingua_engine::{Algorithm, Assertion, Secret};
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use ring::{hmac, signature};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
@@ -12,8 +12,10 @@ use super::encode::base64url;
 
 /// An assertion whose key was read.
 pub(super) struct Signer {
-    assertion: Assertion,
     key: Key,
+    key_id: Option<String>,
+    claims: Map<String, Value>,
+    lifetime: u32,
 }
 
 enum Key {
@@ -32,28 +34,29 @@ impl Signer {
                 "the private key is none: an RSA key in PEM form is expected (`-----BEGIN PRIVATE KEY-----`)",
             )?)),
         };
-        Ok(Signer { assertion, key })
+        let claims = serde_json::from_str(assertion.claims.expose()).unwrap_or_default();
+        Ok(Signer { key, key_id: assertion.key_id, claims, lifetime: assertion.lifetime })
     }
 
     /// Seconds that it is valid.
     pub(super) fn lifetime(&self) -> u32 {
-        self.assertion.lifetime
+        self.lifetime
     }
 
     /// The assertion, from `now` (unix seconds) on. None if it cannot be signed.
     pub(super) fn sign(&self, now: u64) -> Option<Secret> {
-        let (word, key_id) = match self.key {
-            Key::Rsa(_) => ("RS256", &self.assertion.key_id),
-            Key::Hmac(_) => ("HS256", &self.assertion.key_id),
+        let word = match self.key {
+            Key::Rsa(_) => "RS256",
+            Key::Hmac(_) => "HS256",
         };
         let mut head = json!({ "alg": word, "typ": "JWT" });
-        if let (Some(head), Some(id)) = (head.as_object_mut(), key_id) {
+        if let (Some(head), Some(id)) = (head.as_object_mut(), &self.key_id) {
             head.insert("kid".to_owned(), id.as_str().into());
         }
-        let mut claims = self.assertion.claims.clone();
+        let mut claims = self.claims.clone();
         claims.entry("iat").or_insert_with(|| now.into());
-        claims.entry("exp").or_insert_with(|| (now + u64::from(self.assertion.lifetime)).into());
-        let claims = serde_json::Value::Object(claims).to_string();
+        claims.entry("exp").or_insert_with(|| (now + u64::from(self.lifetime)).into());
+        let claims = Value::Object(claims).to_string();
         let text = format!("{}.{}", base64url(head.to_string().as_bytes()), base64url(claims.as_bytes()));
         let signature = match &self.key {
             Key::Hmac(key) => hmac::sign(key, text.as_bytes()).as_ref().to_vec(),

@@ -26,6 +26,7 @@ struct State<T> {
 
 struct Held<T> {
     value: Arc<T>,
+    since: Instant,
     /// From then on somebody should fetch a new one.
     renew: Instant,
     /// From then on nobody may use it.
@@ -33,7 +34,7 @@ struct Held<T> {
 }
 
 /// A value is renewed when a tenth of its life is left, or this time, if that is more; never before half of it is over.
-const EARLY: Duration = Duration::from_secs(60);
+const EARLY: Duration = Duration::from_mins(1);
 
 enum Found<T> {
     Good(Arc<T>),
@@ -86,7 +87,7 @@ impl<T> Cache<T> {
                 let early = (life / 10).max(EARLY).min(life / 2);
                 let renew = now + life.saturating_sub(early);
                 *state = State {
-                    held: Some(Held { value: Arc::clone(&value), renew, end: now + life }),
+                    held: Some(Held { value: Arc::clone(&value), since: now, renew, end: now + life }),
                     failed: None,
                 };
                 Ok(value)
@@ -95,6 +96,15 @@ impl<T> Cache<T> {
                 state.failed = Some((now + failure.retry_after, failure));
                 old.ok_or(failure)
             }
+        }
+    }
+
+    /// Whoever was shown the value did not like it: the next request renews it, unless it was fetched just now.
+    pub(super) fn doubt(&self, now: Instant) {
+        if let Some(held) = &mut self.lock().held
+            && now.duration_since(held.since) >= EARLY
+        {
+            held.renew = held.renew.min(now);
         }
     }
 
@@ -199,6 +209,20 @@ mod tests {
         assert_eq!((world.fail(5).await, world.fetched.get()), (Some(2), 3));
         world.pass(50);
         assert_eq!((world.fail(5).await, world.fetched.get()), (None, 4));
+    }
+
+    #[tokio::test]
+    async fn doubted() {
+        let world = World::new();
+        assert_eq!(world.get(3600).await, 1);
+        world.pass(59);
+        world.cache.doubt(world.now.get());
+        assert_eq!(world.get(3600).await, 1, "it is new");
+        world.pass(1);
+        world.cache.doubt(world.now.get());
+        assert_eq!(world.fail(5).await, Some(1), "better than nothing");
+        world.pass(5);
+        assert_eq!(world.get(3600).await, 3);
     }
 
     /// A client that goes away while its request fetches leaves nobody waiting.

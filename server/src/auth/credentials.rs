@@ -97,6 +97,20 @@ impl Credentials {
     }
 }
 
+impl Credentials {
+    /// Hears how the provider answered: a token or key that it refuses may have been revoked before its time.
+    pub(crate) fn answered(&self, status: u16) {
+        if !matches!(status, 401 | 403) {
+            return;
+        }
+        match &self.0 {
+            Kind::Placed => {}
+            Kind::Signed(signed) => signed.keys.iter().for_each(|(_, cache)| cache.doubt(Instant::now())),
+            Kind::Token(_, cache) | Kind::Assertion(_, cache) => cache.doubt(Instant::now()),
+        }
+    }
+}
+
 impl Signed {
     async fn apply(&self, request: &mut Request<Bytes>, secrets: &Secrets) -> Result<(), Fault> {
         let scope = Scope { service: &self.said.service, region: &self.said.region, now: unix() };

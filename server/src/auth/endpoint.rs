@@ -25,7 +25,7 @@ const MAX_BYTES: usize = 256 * 1024;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest pause that a token server may ask for.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_mins(1);
 
 /// Why there are no credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,10 +28,10 @@ const INSTANCE: &str = "http://169.254.169.254";
 const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
 
 /// How often the shared files are read anew.
-const FILES: Duration = Duration::from_secs(300);
+const FILES: Duration = Duration::from_mins(5);
 
 /// Life of a key whose end is not said, or said in another way.
-const UNSAID: Duration = Duration::from_secs(300);
+const UNSAID: Duration = Duration::from_mins(5);
 
 /// Where keys are looked for; the first place that is there is used.
 pub(super) struct Keys {
@@ -113,8 +113,8 @@ impl Keys {
         if let Some(web_identity) = &self.web_identity {
             return web_identity.fetch(now).await;
         }
-        let texts = self.files.iter().filter_map(|file| std::fs::read_to_string(file).ok());
-        if let Some(value) = texts.filter_map(|text| profile::key(&text, &self.profile)).next() {
+        let mut texts = self.files.iter().filter_map(|file| std::fs::read_to_string(file).ok());
+        if let Some(value) = texts.find_map(|text| profile::key(&text, &self.profile)) {
             return Ok(Fetched { value, life: FILES });
         }
         match (&self.container, &self.instance) {

@@ -1,6 +1,8 @@
 //! AWS Signature Version 4 over a finished request, as it will be sent.
 //! Source: the vendor's reference "Create a signed AWS API request"; read 2026-11-22. `vectors.json` is made by botocore.
 
+use std::fmt::Write as _;
+
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri};
 use interlingua_engine::SigningKey;
@@ -80,7 +82,7 @@ fn signed(headers: &HeaderMap) -> Option<(String, String)> {
             .iter()
             .map(|value| Some(value.to_str().ok()?.split_ascii_whitespace().collect::<Vec<_>>().join(" ")))
             .collect();
-        lines.push_str(&format!("{name}:{}\n", values?.join(",")));
+        let _ = writeln!(lines, "{name}:{}", values?.join(",")); // memory can be written
     }
     Some((names.join(";"), lines))
 }

@@ -19,10 +19,10 @@ use crate::upstream::Tls;
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 
 /// Life of a token whose answer says none.
-const UNSAID: Duration = Duration::from_secs(300);
+const UNSAID: Duration = Duration::from_mins(5);
 
 /// Longest life that is believed.
-const MAX_LIFE: Duration = Duration::from_secs(24 * 3600);
+const MAX_LIFE: Duration = Duration::from_hours(24);
 
 /// A token request, checked.
 pub(super) struct Source {
@@ -40,8 +40,8 @@ impl Source {
         mut request: TokenRequest,
         tls: impl FnOnce() -> Result<Tls, String>,
     ) -> Result<Source, String> {
-        let endpoint =
-            Endpoint::new(&request.url, tls).map_err(|message| format!("token address: {message}"))?;
+        let endpoint = Endpoint::new(request.url.expose(), tls)
+            .map_err(|message| format!("token address: {message}"))?;
         let method =
             Method::from_bytes(request.method.as_bytes()).map_err(|_| "no HTTP method".to_owned())?;
         let query = form(pairs(&request.query));

@@ -25,15 +25,21 @@ pub(super) fn run(config: &Config, json: bool, out: &mut dyn Write) -> Result<Ex
         for variable in spec.variables().iter().filter(|variable| variable.required) {
             line(out, format!("{:<16}   needs {}{}", "", variable.name, source(variable)))?;
         }
+        // Which of them, is for its `auth` to say.
+        let secrets = spec.variables().iter().filter(|variable| variable.secret && !variable.required);
+        for variable in secrets.filter(|_| spec.finds_credentials()) {
+            line(out, format!("{:<16}   may have {}{}", "", variable.name, source(variable)))?;
+        }
     }
     Ok(Exit::Fine)
 }
 
 fn source(variable: &Variable) -> String {
-    match &variable.env {
-        None => String::new(),
-        Some(env) if process_environment(env).is_some() => format!(", found in {env}"),
-        Some(env) => format!(", or {env} in the environment"),
+    let names: Vec<&str> = variable.environment().collect();
+    match names.iter().find(|name| process_environment(name).is_some()) {
+        Some(name) => format!(", found in {name}"),
+        None if names.is_empty() => String::new(),
+        None => format!(", or {} in the environment", names.join(" or ")),
     }
 }
 
@@ -48,6 +54,7 @@ fn described(spec: &Spec) -> Value {
                 "secret": variable.secret,
                 "required": variable.required,
                 "env": variable.env,
+                "env_file": variable.env_file,
                 "env_is_set": variable.env.as_deref().map(|env| process_environment(env).is_some()),
                 "default": variable.default,
                 "enum": variable.allowed,

@@ -36,10 +36,14 @@ pub(crate) fn setting(
     read(variable, reference.fetch(dir, env)?)
 }
 
-/// The variable's value from the environment, if the spec names one and it is set.
+/// The variable's value from the environment, or from a file that it names, if the spec says so and it is set.
 pub(crate) fn from_environment(variable: &Variable, env: &Environment) -> Option<Result<Setting, String>> {
-    let text = env(variable.env.as_deref()?)?;
-    Some(read(variable, text))
+    if let Some(text) = variable.env.as_deref().and_then(env) {
+        return Some(read(variable, text));
+    }
+    // Whoever runs the gateway says where it stands, not the config: no folder of the config's.
+    let file = variable.env_file.as_deref().and_then(env)?;
+    Some(Reference::File(&file).fetch(Path::new(""), env).and_then(|text| read(variable, text)))
 }
 
 /// A text of ours (base URL, header value) that may stand elsewhere.

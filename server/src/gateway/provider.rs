@@ -128,10 +128,8 @@ pub(crate) fn build(
     let address = address(name, section, &program, site, mistakes)?;
     let waits = Waits::of(&section.timeouts, &site.config.file.timeouts);
     let credentials = credentials(name, section, &mut program, spec, site, mistakes)?;
-    let tls = match address.tls {
-        true => Some(tls(section, site).map_err(|(at, message)| mistakes.add(&at, message)).ok()?),
-        false => None,
-    };
+    let tls = if address.tls { tls(section, site).map(Some) } else { Ok(None) };
+    let tls = tls.map_err(|(at, message)| mistakes.add(&at, message)).ok()?;
     Some(Arc::new(Provider {
         name: name.to_owned(),
         upstream: Upstream::new(address, tls, waits.connect),
@@ -154,15 +152,17 @@ pub(crate) fn from_environment_alone(
     site: &Site<'_>,
     mistakes: &mut Mistakes,
 ) -> Option<Arc<Provider>> {
-    let provided = |name: &Option<String>| name.as_deref().is_some_and(|name| (site.env)(name).is_some());
+    let provided = |variable: &interlingua_engine::Variable| {
+        variable.environment().any(|name| (site.env)(name).is_some())
+    };
     let missing = |variable: &&interlingua_engine::Variable| {
-        variable.required && variable.default.is_none() && !provided(&variable.env)
+        variable.required && variable.default.is_none() && !provided(variable)
     };
     if spec.variables().iter().any(|variable| missing(&variable)) {
         return None;
     }
     // Nothing of it need be set where credentials may come from elsewhere; something must be, to be meant.
-    let set = |variable: &interlingua_engine::Variable| variable.secret && provided(&variable.env);
+    let set = |variable: &interlingua_engine::Variable| variable.secret && provided(variable);
     if spec.finds_credentials() && !spec.variables().iter().any(set) {
         return None;
     }
