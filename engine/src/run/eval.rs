@@ -391,7 +391,7 @@ impl<'a> Run<'a> {
                 Stop::refused("a number is too large to be compared", name)
             })?;
             if order == wrong {
-                self.lose(clamp.on_change.as_deref());
+                self.change(clamp.on_change.as_deref());
                 return Ok(Value::Number(limit));
             }
         }

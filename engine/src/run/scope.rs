@@ -104,8 +104,10 @@ pub(crate) struct Run<'a> {
     pub(crate) fuel: u64,
     pub(crate) carried: LeafSet,
     pub(crate) extras: u64,
-    /// Leaves that a table or a switch did not know, or a clamp changed, by name.
+    /// Leaves whose value a table or a switch did not know, by name.
     pub(crate) losses: Vec<&'a str>,
+    /// Leaves whose value was brought within bounds.
+    pub(crate) changes: Vec<&'a str>,
 }
 
 impl<'a> Run<'a> {
@@ -122,6 +124,7 @@ impl<'a> Run<'a> {
             carried: LeafSet::default(),
             extras: 0,
             losses: Vec::new(),
+            changes: Vec::new(),
         }
     }
 
@@ -144,12 +147,11 @@ impl<'a> Run<'a> {
     }
 
     pub(crate) fn lose(&mut self, leaf: Option<&'a str>) {
-        if let Some(leaf) = leaf
-            && self.losses.len() < MAX_NAMED_LOSSES
-            && !self.losses.contains(&leaf)
-        {
-            self.losses.push(leaf);
-        }
+        note(&mut self.losses, leaf);
+    }
+
+    pub(crate) fn change(&mut self, leaf: Option<&'a str>) {
+        note(&mut self.changes, leaf);
     }
 
     #[inline]
@@ -168,5 +170,14 @@ impl<'a> Run<'a> {
         if let Some(place) = self.slots.get_mut(usize::from(slot)) {
             *place = value;
         }
+    }
+}
+
+fn note<'a>(names: &mut Vec<&'a str>, name: Option<&'a str>) {
+    if let Some(name) = name
+        && names.len() < MAX_NAMED_LOSSES
+        && !names.contains(&name)
+    {
+        names.push(name);
     }
 }

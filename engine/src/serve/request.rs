@@ -291,13 +291,12 @@ impl Operation {
             }
             names.push(if name.is_empty() { "?".to_owned() } else { name.chars().take(MAX_NAME).collect() });
         }
-        for name in &run.losses {
+        let missed = run.losses.iter().map(|name| (name, run.carried));
+        let changed = run.changes.iter().map(|name| (name, LeafSet::default()));
+        for (name, carried) in missed.chain(changed) {
+            let ignored = self.unsupported.ignore;
             // What stands only once in a request and was carried by another part, is not lost.
-            let fine = if name.contains('[') {
-                self.unsupported.ignore
-            } else {
-                self.unsupported.ignore.union(run.carried)
-            };
+            let fine = if name.contains('[') { ignored } else { ignored.union(carried) };
             let fine = self.standard.leaves_at(name).is_some_and(|leaves| leaves.minus(fine).is_empty());
             if !fine && !names.iter().any(|known| known == name) {
                 names.push((*name).to_owned());
