@@ -155,7 +155,7 @@ async fn alternatives() {
     .await;
     check(
         "  aws_sigv4: { service: x, region: y, access_key_id: $config.id, secret_access_key: $config.key }",
-        "`access_key_id` and `secret_access_key` are a pair, and one is not set",
+        "one of `access_key_id` and `secret_access_key` is not set",
     )
     .await;
     check(

@@ -129,7 +129,7 @@ impl<'s> Made<'_, 's, '_> {
             (Some(id), Some(secret)) => Some(SigningKey { id, secret: Secret::new(secret), session_token }),
             (None, None) => None,
             _ => {
-                self.lacks("`access_key_id` and `secret_access_key` are a pair, and one is not set");
+                self.lacks("one of `access_key_id` and `secret_access_key` is not set");
                 None
             }
         };
