@@ -69,7 +69,7 @@ impl<'s> Compiler<'s> {
             return Node::Const(Const::Absent);
         }
         match &yaml.kind {
-            Kind::Str(text) => self.scalar(yaml.at, text, Place::Json, carry),
+            Kind::Str(text) => self.scalar(yaml.at, text, self.place, carry),
             Kind::Seq(items) => {
                 let nodes: Vec<Node> = items
                     .iter()
@@ -117,7 +117,12 @@ impl<'s> Compiler<'s> {
             Some(text) if text.starts_with('$') && !text.starts_with("$$") && !text.contains("{{") => {
                 self.path_node(yaml.at, text, carry)
             }
-            _ => (self.mapping(yaml, true), Known::Anything),
+            _ => {
+                let place = std::mem::replace(&mut self.place, Place::Json);
+                let node = self.mapping(yaml, true);
+                self.place = place;
+                (node, Known::Anything)
+            }
         }
     }
 

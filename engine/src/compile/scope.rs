@@ -3,7 +3,7 @@
 
 use crate::codes::{self, Code};
 use crate::diagnostic::{SpecError, did_you_mean, pointer_join};
-use crate::program::ir::{Carried, Const, Table};
+use crate::program::ir::{Carried, Const, Place, Table};
 use crate::spec::yaml::{At, Node as Yaml};
 use crate::standard::{LeafSet, Shape, Standard};
 use std::collections::{BTreeSet, HashMap};
@@ -128,6 +128,8 @@ pub(crate) struct Compiler<'s> {
     pub(crate) indexes: Vec<(String, Known)>,
     pub(crate) standard: Option<&'static Standard>,
     pub(crate) section: Section,
+    /// What texts with holes are part of.
+    pub(crate) place: Place,
     pub(crate) secrets_allowed: bool,
     pub(crate) locals: Vec<Local>,
     pub(crate) slots: u16,

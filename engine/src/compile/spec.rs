@@ -7,7 +7,9 @@ use crate::diagnostic::{SpecError, did_you_mean};
 use crate::program::facts::{Facts, Glob, Rule as FactRule};
 use crate::program::ir::{Carried, Cond, Const, Index, Node, Place, Root};
 use crate::program::rename::{Renames, Rule};
+use crate::json::{Arena, Value};
 use crate::program::{Errors, Operation, Program, Reject, Unsupported};
+use crate::run::{Inputs, Run, url_path};
 use crate::secret::Secret;
 use crate::settings;
 use crate::spec::yaml::{Key, Node as Yaml};
@@ -87,6 +89,7 @@ impl<'s> Compiler<'s> {
             indexes: Vec::new(),
             standard: None,
             section: Section::Load,
+            place: Place::Json,
             secrets_allowed: false,
             locals: Vec::new(),
             slots: 0,
@@ -169,13 +172,23 @@ impl<'s> Compiler<'s> {
     fn base_url(&mut self, tree: &'s Yaml) -> Option<String> {
         let url = tree.get("upstream")?.get("url")?;
         self.section = Section::Load;
-        let text = url.as_str()?;
-        let node = self.within("upstream", |this| {
-            this.within("url", |this| this.scalar(url.at, text, Place::Header, false))
-        });
-        match node {
-            Node::Const(Const::Plain(text) | Const::Text(text)) => Some(text.to_string()),
-            _ => None,
+        self.slots = 0;
+        let node = self.within("upstream", |this| this.place_text(url, "url", Place::Header));
+        // It reads settings alone, and those are constants.
+        let arena = Arena::new();
+        let mut run = Run::new(&arena, Inputs::new(Value::Absent), usize::from(self.slots), 0);
+        let value = run.eval(&node).map_err(|stop| stop.message());
+        match value.map(|value| (value.is_absent(), value.text(&arena))) {
+            Ok((true, _)) => None,
+            Ok((false, Some(text))) => Some(text.to_owned()),
+            Ok((false, None)) => {
+                self.error(codes::WRONG_VALUE, url.at, "`url` yields no text");
+                None
+            }
+            Err(message) => {
+                self.error(codes::WRONG_VALUE, url.at, format!("`url` cannot be made: {message}"));
+                None
+            }
         }
     }
 
@@ -381,7 +394,7 @@ impl<'s> Compiler<'s> {
         self.enter(Section::Request, Some(standard));
         let indexes = self.index_definitions(body);
         let path = match body.get("path") {
-            Some(path) => self.place_text(path, "path", Place::Url),
+            Some(path) => self.path_of(path),
             None => Node::Const(Const::Absent),
         };
         let rejects = self.rejects(body);
@@ -449,6 +462,23 @@ impl<'s> Compiler<'s> {
             documents,
             via: None,
         }
+    }
+
+    /// The path of a call.
+    pub(super) fn path_of(&mut self, yaml: &'s Yaml) -> Node {
+        let place = std::mem::replace(&mut self.place, Place::Url);
+        let node = self.within("path", |this| this.mapping(yaml, true));
+        self.place = place;
+        let problem = match &node {
+            Node::Const(Const::Absent) | Node::Path(_) => None,
+            Node::Const(Const::Plain(text) | Const::Text(text)) => url_path(text).err(),
+            Node::Const(_) => Some("is a text"),
+            _ => None,
+        };
+        if let Some(problem) = problem {
+            self.error(codes::BAD_FORM, yaml.at, format!("a path {problem}"));
+        }
+        node
     }
 
     fn place_text(&mut self, yaml: &'s Yaml, key: &str, place: Place) -> Node {

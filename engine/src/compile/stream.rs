@@ -4,7 +4,7 @@ use super::mapping::{find, loop_head};
 use super::scope::{Compiler, Section};
 use super::spec::section;
 use crate::codes;
-use crate::program::ir::{Const, Node, Place, Root};
+use crate::program::ir::{Const, Node, Root};
 use crate::program::stream::{Framing, Mode, Step, StepError, Steps, Stream};
 use crate::spec::yaml::{Key, Node as Yaml};
 use crate::standard::{Shape, Standard};
@@ -21,10 +21,7 @@ impl<'s> Compiler<'s> {
     /// Compiled with the request's names in scope.
     pub(super) fn stream_head(&mut self, stream: &'s Yaml) -> StreamHead {
         self.pointer.push("stream".to_owned());
-        let path = stream.get("path").and_then(|path| {
-            let text = path.as_str()?;
-            Some(self.within("path", |this| this.scalar(path.at, text, Place::Url, true)))
-        });
+        let path = stream.get("path").map(|path| self.path_of(path));
         let head = StreamHead {
             path,
             query: self.templates(stream.get("query"), "query"),

@@ -40,14 +40,14 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        match self.pieces(at, &template, carry)? {
+        match self.pieces(at, &template, place, carry)? {
             Some(pieces) => Some(fold(pieces, place)),
             None => self.blocks(at, text, &template, place, carry),
         }
     }
 
     /// The pieces of a template of plain holes; none if it has blocks or helpers.
-    fn pieces(&mut self, at: At, template: &Template, carry: bool) -> Option<Pieces> {
+    fn pieces(&mut self, at: At, template: &Template, place: Place, carry: bool) -> Option<Pieces> {
         let mut pieces = Vec::new();
         for element in &template.elements {
             match element {
@@ -57,7 +57,10 @@ impl Compiler<'_> {
                     let Some(raw) = simple(hole) else {
                         return Some(None);
                     };
-                    pieces.push(Piece::Path(self.hole(at, raw, carry)?));
+                    let path = self.hole(at, raw, carry)?;
+                    let segments =
+                        place == Place::Url && matches!(element, TemplateElement::HtmlExpression(_));
+                    pieces.push(if segments { Piece::Segments(path) } else { Piece::Path(path) });
                 }
                 _ => return Some(None),
             }
@@ -138,7 +141,7 @@ fn fold(pieces: Vec<Piece>, place: Place) -> Node {
     for piece in pieces {
         let literal = match &piece {
             Piece::Literal(text) => Some(text.to_string()),
-            Piece::Path(path) => match (&path.root, place) {
+            Piece::Path(path) | Piece::Segments(path) => match (&path.root, place) {
                 (crate::program::ir::Root::Const(value), Place::Json | Place::Header) => constant_text(value),
                 _ => None,
             },

@@ -247,6 +247,8 @@ pub(crate) enum Operand {
 pub(crate) enum Piece {
     Literal(Box<str>),
     Path(Path),
+    /// `{{{...}}}` in a URL: a `/` in the value stays one.
+    Segments(Path),
 }
 
 /// Where a text stands, hence how the values in its holes are escaped.

@@ -2,6 +2,7 @@
 
 use super::path::position;
 use super::scope::{Ran, Run, Stop};
+use super::url::percent_encode;
 use crate::json::{ParseOptions, Sum, Value, compare, parse, write_compact};
 use crate::program::ir::{
     Capture, Carried, Clamp, Fault, Find, FromJson, Let, Lookup, Merge, Node, Path, Pick, PickAt, Piece,
@@ -11,7 +12,6 @@ use bumpalo::collections::Vec as BumpVec;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fmt::Write;
 
 /// The members of an object that is put together.
 struct Spread<'a> {
@@ -188,7 +188,7 @@ impl<'a> Run<'a> {
         for piece in &text.pieces {
             match piece {
                 Piece::Literal(literal) => built.push_str(literal),
-                Piece::Path(path) => {
+                Piece::Path(path) | Piece::Segments(path) => {
                     let value = self.read(path, Value::Absent)?;
                     let Some(plain) = self.plain(value) else {
                         return Ok(Value::Absent);
@@ -196,9 +196,17 @@ impl<'a> Run<'a> {
                     if let Some(reads) = path.carried(value) {
                         carried.add(reads);
                     }
-                    match text.place {
-                        Place::Json | Place::Header => built.push_str(plain),
-                        Place::Url => percent_encode(plain, &mut built),
+                    match (text.place, piece) {
+                        (Place::Json | Place::Header, _) => built.push_str(plain),
+                        (Place::Url, Piece::Segments(_)) => {
+                            for (place, segment) in plain.split('/').enumerate() {
+                                if place > 0 {
+                                    built.push('/');
+                                }
+                                percent_encode(segment, &mut built);
+                            }
+                        }
+                        (Place::Url, _) => percent_encode(plain, &mut built),
                     }
                 }
             }
@@ -476,16 +484,5 @@ impl<'a> Run<'a> {
             self.set_slot(*slot, value);
         }
         self.eval(&binding.body)
-    }
-}
-
-/// RFC 3986: everything but unreserved characters is encoded. Writing to a text cannot fail.
-pub(crate) fn percent_encode(text: &str, out: &mut impl Write) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            let _ = out.write_char(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
     }
 }

@@ -8,7 +8,8 @@ mod render;
 mod schema;
 pub(crate) mod scope;
 pub(crate) mod state;
+mod url;
 
-pub(crate) use eval::percent_encode;
 pub(crate) use render::TEMPLATE;
 pub(crate) use scope::{Inputs, Ran, Run, Stop};
+pub(crate) use url::{percent_encode, url_path};

@@ -373,9 +373,14 @@ impl Operation {
     fn head<'a>(&'a self, run: &mut Run<'a>, stream: Option<&'a Stream>) -> Result<Head, Refusal> {
         let own = stream.and_then(|stream| stream.path.as_ref()).unwrap_or(&self.path);
         let path = run.eval(own).map_err(|stop| stop.into_refusal())?;
-        let path = path.text(run.arena).unwrap_or_default();
-        let (path, fixed) = path.split_once('?').unwrap_or((path, ""));
-        let mut query = fixed.to_owned();
+        let path = match (path.is_absent(), path.text(run.arena)) {
+            (true, _) => Err("needs a value that is absent"),
+            (false, Some(path)) => crate::run::url_path(path),
+            (false, None) => Err("is a text"),
+        };
+        let path = path
+            .map_err(|problem| Refusal::invalid(format!("the path of the provider's call {problem}"), ""))?;
+        let mut query = String::new();
         let stream_query = stream.map_or(&[][..], |stream| &stream.query);
         for (name, node) in self.query.iter().chain(stream_query) {
             if let Some(value) = scalar(run, node)? {
@@ -399,7 +404,7 @@ impl Operation {
             }
             headers.push((name.clone(), Secret::new(value)));
         }
-        Ok(Head { path: path.to_owned(), query, headers })
+        Ok(Head { path, query, headers })
     }
 
     /// The fields of the request that answers read, as JSON text.

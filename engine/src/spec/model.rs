@@ -191,13 +191,14 @@ pub(crate) enum VariableKind {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Upstream")]
 pub(crate) struct Upstream {
-    /// The base address, a text; the operator's `base_url` replaces it.
+    /// The base address, a text or a mapping that yields one; the operator's `base_url` replaces it.
     #[schemars(title = "Base URL", extend(
-        "pattern" = "^(https?://|\\{\\{)",
+        "type" = forms::TEXT_TYPES,
+        "pattern" = "^(https?://|\\{\\{|\\$config\\.)",
         "patternErrorMessage" = "the base URL starts with `https://`, `http://` or a hole `{{...}}`",
         "x-scope" = ["$config"],
         "examples" = ["https://api.example.com", "https://{{$config.region}}.example.com"]))]
-    pub url: String,
+    pub url: Template,
     /// Headers of every call, names in lower case; one whose value is absent is not sent.
     #[serde(default)]
     #[schemars(title = "Headers", extend("propertyNames" = forms::header_name(), "x-scope" = REQUEST_SCOPE,
@@ -221,10 +222,11 @@ pub(crate) struct Operation {
     #[serde(default)]
     #[schemars(title = "Method", extend("default" = "POST", "examples" = ["POST"]))]
     pub method: Option<Method>,
-    /// The path behind the base URL, a text; holes are percent-encoded.
-    #[schemars(title = "Path", extend("pattern" = forms::PATH, "patternErrorMessage" = forms::PATH_MESSAGE,
+    /// The path behind the base URL, a text or a mapping that yields one; what is in holes is percent-encoded, in those with
+    /// three braces all but `/`.
+    #[schemars(title = "Path", extend("type" = forms::TEXT_TYPES, "pattern" = forms::PATH, "patternErrorMessage" = forms::PATH_MESSAGE,
         "x-scope" = REQUEST_SCOPE, "examples" = ["/v1/messages", "/v1/models/{{$model}}/invoke"]))]
-    pub path: Option<String>,
+    pub path: Option<Template>,
     /// Headers of this call, beside those of `upstream`.
     #[serde(default)]
     #[schemars(title = "Headers", extend("propertyNames" = forms::header_name(), "x-scope" = REQUEST_SCOPE,

@@ -16,8 +16,11 @@ use serde_json::{Map, Value, json};
 use super::{Auth, OPERATIONS, Operation, Step};
 use crate::spec::operators::{Form, KEYS, OperatorKey, Role};
 
+/// Where a text stands, or a mapping that yields one.
+pub(super) const TEXT_TYPES: [&str; 2] = ["string", "object"];
+
 /// Form of a path.
-pub(super) const PATH: &str = "^(/|\\{\\{)[^?#]*$";
+pub(super) const PATH: &str = "^(/|\\{\\{|\\$)[^?#]*$";
 pub(super) const PATH_MESSAGE: &str =
     "a path starts with `/` and has no `?` and `#`; query members go under `query`";
 

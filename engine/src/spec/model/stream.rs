@@ -12,9 +12,9 @@ use super::{ERROR_SCOPE, Named, REQUEST_SCOPE, STREAM_SCOPE, Steps, Template, fo
 #[schemars(title = "Stream")]
 pub(crate) struct Stream {
     /// The path of streamed calls, only if it differs.
-    #[schemars(title = "Path", extend("pattern" = forms::PATH, "patternErrorMessage" = forms::PATH_MESSAGE,
+    #[schemars(title = "Path", extend("type" = forms::TEXT_TYPES, "pattern" = forms::PATH, "patternErrorMessage" = forms::PATH_MESSAGE,
         "x-scope" = REQUEST_SCOPE, "examples" = ["/v1/chat-stream"]))]
-    pub path: Option<String>,
+    pub path: Option<Template>,
     /// Query members of streamed calls, beside the others.
     #[serde(default)]
     #[schemars(title = "Query", extend("x-scope" = REQUEST_SCOPE, "examples" = [{ "alt": "sse" }]))]
