@@ -11,7 +11,7 @@ use crate::program::{Errors, Operation, Program, Reject, Unsupported};
 use crate::secret::Secret;
 use crate::settings;
 use crate::spec::yaml::{Key, Node as Yaml};
-use crate::standard::{LeafSet, Standard, standard};
+use crate::standard::{LeafSet, OPERATIONS, Standard, standard};
 use indexmap::IndexMap;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -306,7 +306,7 @@ impl<'s> Compiler<'s> {
                 key.at,
                 format!("there is no operation `{name}`"),
                 name,
-                ["chat", "completions", "embeddings"].into_iter(),
+                OPERATIONS.into_iter(),
             );
             return None;
         };
