@@ -4,7 +4,7 @@ use crate::compile::normal_name;
 use crate::diagnostic::did_you_mean;
 use crate::json::{Arena, Value, compare};
 use crate::program::ir::Const;
-use crate::standard::{Kind, Shape, Standard, standard};
+use crate::standard::{Kind, OPERATIONS, Shape, Standard, standard};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -176,10 +176,7 @@ fn same_field(left: &str, right: &str) -> bool {
 const EXTRA: &str = "$std.";
 
 /// Members that an option may not touch: they say what is asked for, not how.
-const FIXED: [&str; 5] = ["model", "messages", "stream", "prompt", "input"];
-
-/// The operations whose requests have options.
-const OPERATIONS: [&str; 3] = ["chat", "completions", "embeddings"];
+const FIXED: [&str; 7] = ["model", "messages", "stream", "prompt", "input", "query", "documents"];
 
 /// The member of the request that an option sets: itself, or behind `$std.` one of a provider's own.
 fn settable(kind: &str, name: &str) -> Result<Field, OptionError> {

@@ -84,7 +84,8 @@ operations:
     );
     let path = |given: &[(&str, &str)], stream: bool| {
         let program = spec.compile(&settings(given)).unwrap();
-        let body = json!({ "model": "m", "messages": [{ "role": "user", "content": "Hi" }], "stream": stream });
+        let body =
+            json!({ "model": "m", "messages": [{ "role": "user", "content": "Hi" }], "stream": stream });
         encode(program.operation("chat").unwrap(), body.to_string().as_bytes(), "a/b c").unwrap().path
     };
     assert_eq!(path(&[], false), "/chat");

@@ -9,10 +9,15 @@ use crate::gateway::Gateway;
 use crate::respond::Fault;
 
 /// Operations that have a path.
-pub(crate) const OPERATIONS: [&str; 3] = ["chat", "completions", "embeddings"];
+pub(crate) const OPERATIONS: [&str; 4] = interlingua_engine::standard::OPERATIONS;
 
-const STANDARD: [(&str, &str); 3] =
-    [("/v1/chat/completions", "chat"), ("/v1/completions", "completions"), ("/v1/embeddings", "embeddings")];
+const STANDARD: [(&str, &str); 5] = [
+    ("/v1/chat/completions", "chat"),
+    ("/v1/completions", "completions"),
+    ("/v1/embeddings", "embeddings"),
+    ("/v1/rerank", "rerank"),
+    ("/v2/rerank", "rerank"),
+];
 
 const MODELS: &str = "/v1/models";
 const LIVE: &str = "/health/live";

@@ -13,6 +13,7 @@ mod options;
 mod process;
 mod records;
 mod requests;
+mod rerank;
 mod streams;
 mod tls;
 

@@ -757,9 +757,10 @@ impl<'s> Compiler<'s> {
         let at = self.needed(yaml, members, "$pick", "$at")?;
         let place = match (at.as_int(), at.as_str()) {
             (Some(place), _) => PickAt::Place(place),
+            (None, Some(text)) if text.starts_with('$') => PickAt::Computed(self.inner("$at", at, false)),
             (None, Some(name)) => PickAt::Member(name.into()),
             _ => {
-                self.error(codes::BAD_ARGUMENT, at.at, "`$at` takes a place or a name");
+                self.error(codes::BAD_ARGUMENT, at.at, "`$at` takes a place, a name, or a path to one");
                 return None;
             }
         };

@@ -4,16 +4,16 @@ use super::mapping::find;
 use super::scope::{Compiler, Known, Section, Setting};
 use crate::codes;
 use crate::diagnostic::{SpecError, did_you_mean};
+use crate::json::{Arena, Value};
 use crate::program::facts::{Facts, Glob, Rule as FactRule};
 use crate::program::ir::{Carried, Cond, Const, Index, Node, Place, Root};
 use crate::program::rename::{Renames, Rule};
-use crate::json::{Arena, Value};
 use crate::program::{Errors, Operation, Program, Reject, Unsupported};
 use crate::run::{Inputs, Run, url_path};
 use crate::secret::Secret;
 use crate::settings;
 use crate::spec::yaml::{Key, Node as Yaml};
-use crate::standard::{LeafSet, Standard, standard};
+use crate::standard::{LeafSet, OPERATIONS, Standard, standard};
 use indexmap::IndexMap;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -319,7 +319,7 @@ impl<'s> Compiler<'s> {
                 key.at,
                 format!("there is no operation `{name}`"),
                 name,
-                ["chat", "completions", "embeddings"].into_iter(),
+                OPERATIONS.into_iter(),
             );
             return None;
         };

@@ -457,6 +457,8 @@ pub(crate) struct Pick {
 pub(crate) enum PickAt {
     Place(i64),
     Member(Box<str>),
+    /// A number or a name that is computed.
+    Computed(Node),
 }
 
 #[derive(Debug)]

@@ -49,7 +49,7 @@ impl Program {
         std::mem::take(&mut self.credentials)
     }
 
-    /// An operation: `chat`, `completions`, `embeddings`.
+    /// An operation: `chat`, `embeddings`, ...
     pub fn operation(&self, name: &str) -> Option<&Arc<Operation>> {
         self.operations.get(name)
     }
@@ -97,7 +97,7 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// `chat`, `completions`, `embeddings`.
+    /// `chat`, `embeddings`, ...
     pub fn name(&self) -> &str {
         &self.name
     }

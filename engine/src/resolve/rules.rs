@@ -30,7 +30,7 @@ const FRAMING_HEADERS: &[&str] = &[
 ];
 
 /// Operations whose answers do not stream.
-const NEVER_STREAMED: &[&str] = &["embeddings"];
+const NEVER_STREAMED: &[&str] = &["embeddings", "rerank"];
 
 /// Keys of a step that say when or how often, but do nothing.
 const STEP_CONDITIONS: &[&str] = &["if", "for", "choice"];

@@ -3,7 +3,7 @@
 use super::path::position;
 use super::scope::{Ran, Run, Stop};
 use super::url::percent_encode;
-use crate::json::{ParseOptions, Sum, Value, compare, parse, write_compact};
+use crate::json::{ParseOptions, Sum, Value, as_i64, compare, parse, write_compact};
 use crate::program::ir::{
     Capture, Carried, Clamp, Fault, Find, FromJson, Let, Lookup, Merge, Node, Path, Pick, PickAt, Piece,
     Place, Switch, Text,
@@ -447,11 +447,13 @@ impl<'a> Run<'a> {
         let value = self.eval(&pick.value)?.open(self.arena);
         let found = match &pick.at {
             PickAt::Member(name) => value.get(name),
-            PickAt::Place(place) => {
-                let items = value.as_array().unwrap_or_default();
-                let place = position(*place, items.len());
-                place.and_then(|place| items.get(place)).copied().unwrap_or(Value::Absent)
-            }
+            PickAt::Place(place) => item_at(value, *place),
+            PickAt::Computed(node) => match self.eval(node)?.open(self.arena) {
+                Value::Number(literal) => {
+                    as_i64(literal).map_or(Value::Absent, |place| item_at(value, place))
+                }
+                name => name.text(self.arena).map_or(Value::Absent, |name| value.get(name)),
+            },
         };
         Ok(if found.is_null() { Value::Absent } else { found })
     }
@@ -485,4 +487,10 @@ impl<'a> Run<'a> {
         }
         self.eval(&binding.body)
     }
+}
+
+/// The item at a place, from the end if it is negative.
+fn item_at(value: Value<'_>, place: i64) -> Value<'_> {
+    let items = value.as_array().unwrap_or_default();
+    position(place, items.len()).and_then(|place| items.get(place)).copied().unwrap_or(Value::Absent)
 }

@@ -28,6 +28,7 @@ pub(crate) const OPERATIONS: &[(&str, &str)] = &[
     ("chat", "Chat completions: messages in, a message out; streams."),
     ("completions", "Text completions: a prompt in, a text out; streams."),
     ("embeddings", "Embeddings: texts in, vectors out."),
+    ("rerank", "Reranking: a query and documents in, their order out."),
 ];
 
 /// Names in scope where a request is written.

@@ -515,7 +515,7 @@ pub(crate) const KEYS: &[OperatorKey] = &[
         &["$pick"],
         [
             "Which item",
-            "The number of the item from 0, from the end with -1, or the name of the member.",
+            "The number of the item from 0, from the end with -1, or the name of the member; or a path to one of these.",
             r#"{ "$pick": { "$split": "$.id", "$by": "-" }, "$at": 0 }"#,
         ],
     ),

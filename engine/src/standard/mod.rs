@@ -30,9 +30,12 @@ pub struct Standard {
     chunk: Shape,
 }
 
-/// The standard of an operation: `chat`, `completions`, `embeddings`.
+/// The operations that have a standard form, and so are translated.
+pub const OPERATIONS: [&str; 4] = ["chat", "completions", "embeddings", "rerank"];
+
+/// The standard of an operation, one of [`OPERATIONS`].
 pub fn standard(operation: &str) -> Option<&'static Standard> {
-    static ALL: LazyLock<[Standard; 3]> = LazyLock::new(|| {
+    static ALL: LazyLock<[Standard; 4]> = LazyLock::new(|| {
         [
             Standard::of(
                 "chat",
@@ -51,6 +54,12 @@ pub fn standard(operation: &str) -> Option<&'static Standard> {
                 include_str!("../../../schema/standard/embeddings.request.normalised.json"),
                 include_str!("../../../schema/standard/embeddings.response.json"),
                 // Embeddings are never streamed.
+                "{}",
+            ),
+            Standard::of(
+                "rerank",
+                include_str!("../../../schema/standard/rerank.request.normalised.json"),
+                include_str!("../../../schema/standard/rerank.response.json"),
                 "{}",
             ),
         ]

@@ -45,6 +45,8 @@ pub(super) enum Action {
     List,
     /// One text, one list of tokens, or a list of either.
     Inputs,
+    /// One text for an object with a text.
+    Document,
     /// The request itself: members under their old names.
     Chat,
     /// A message with a call or a role in the old form.
@@ -82,6 +84,7 @@ pub(super) fn list_action(path: &str) -> Action {
     match path {
         "stop" => Action::List,
         "prompt" | "input" => Action::Inputs,
+        "documents[]" => Action::Document,
         _ => Action::Keep,
     }
 }
@@ -176,6 +179,7 @@ impl<'a> Walk<'a> {
             Action::Keep => Ok(Prepared::Same),
             Action::List => Ok(self.one_as_list(value)),
             Action::Inputs => Ok(self.inputs(value)),
+            Action::Document => Ok(self.document(value)),
             Action::Chat => chat::request(value, self.arena),
             Action::Message => chat::message(self, value, path),
             Action::Role => chat::role(shape, value, path, self.arena),
@@ -349,6 +353,13 @@ impl<'a> Walk<'a> {
         match value.as_array() {
             Some([Value::Number(_), ..]) => Prepared::Changed(self.arena.array(&[value])),
             _ => self.one_as_list(value),
+        }
+    }
+
+    fn document(&self, value: Value<'a>) -> Prepared<'a> {
+        match kind(value) {
+            Some(Kind::Text) => Prepared::Changed(self.arena.object(&[("text", value)])),
+            _ => Prepared::Same,
         }
     }
 }

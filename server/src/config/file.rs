@@ -172,7 +172,7 @@ pub struct RouteSection {
     /// The path, exactly.
     #[schemars(title = "Path", example = "/team-a/chat")]
     pub path: At<String>,
-    /// The operation it serves: `chat`, `completions` or `embeddings`.
+    /// The operation it serves: `chat`, `completions`, `embeddings` or `rerank`.
     #[schemars(title = "Operation", example = &"chat")]
     pub operation: At<String>,
     /// The model, so that the body needs none (and cannot choose another).

@@ -66,7 +66,7 @@ pub struct Record<'r> {
     pub status: u16,
     /// Whether a stream was asked for.
     pub stream: bool,
-    /// What was asked for: `chat`, `completions`, `embeddings`.
+    /// What was asked for: `chat`, `completions`, `embeddings`, `rerank`.
     pub operation: &'r str,
     /// The wire format the client speaks; `standard`, as there is no other yet.
     pub client_dialect: &'r str,

@@ -4,7 +4,7 @@ use crate::standard::standard;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
-const OPERATIONS: [&str; 3] = ["chat", "completions", "embeddings"];
+use crate::standard::OPERATIONS;
 
 macro_rules! schemas {
     ($($name:literal),* $(,)?) => {
@@ -25,6 +25,9 @@ fn schemas() -> BTreeMap<&'static str, Json> {
         "embeddings.request",
         "embeddings.request.normalised",
         "embeddings.response",
+        "rerank.request",
+        "rerank.request.normalised",
+        "rerank.response",
         "error",
         "usage-record",
     ]
@@ -181,6 +184,7 @@ fn answers_are_compiled_completely() {
         ("chat.chunk", standard("chat").unwrap().chunk()),
         ("completions.response", standard("completions").unwrap().chunk()),
         ("embeddings.response", standard("embeddings").unwrap().response()),
+        ("rerank.response", standard("rerank").unwrap().response()),
     ] {
         for path in properties(&schemas[name]).keys() {
             let mut shape = shape;
@@ -264,6 +268,7 @@ fn ordinary_requests_of_the_sdk_are_valid() {
         ("completions.request", r#"{"model":"m","prompt":[]}"#),
         ("completions.request", r#"{"model":"m","prompt":[[1,2]],"stop":"x"}"#),
         ("embeddings.request", r#"{"model":"m","input":[1,2]}"#),
+        ("rerank.request", r#"{"model":"m","query":"q","documents":["a",{"text":"b"}],"top_n":1}"#),
         ("error", r#"{"error":{"message":"m","type":"t","param":null,"code":null}}"#),
         (
             "usage-record",
