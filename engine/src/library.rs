@@ -15,7 +15,7 @@ pub struct Library {
 }
 
 /// One checked spec. It becomes a [`Program`] with an operator's settings.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Spec {
     name: String,
     tree: Yaml,
