@@ -46,7 +46,10 @@ operations:
     request["stream"] = json!(true);
     request["metadata"] = json!({ "a": "b" });
     let options = |model: &str| body(&program, &request, model);
-    assert_eq!(options("new"), json!({ "model": "new", "options": { "a": "b", "usage": "full", "raw": "$.x" } }));
+    assert_eq!(
+        options("new"),
+        json!({ "model": "new", "options": { "a": "b", "usage": "full", "raw": "$.x" } })
+    );
     assert_eq!(options("old-1"), json!({ "model": "old-1", "options": { "a": "b" } }));
     request["stream"] = json!(false);
     assert_eq!(body(&program, &request, "new"), json!({ "model": "new", "options": { "a": "b" } }));
@@ -58,7 +61,8 @@ fn a_computed_place_costs_no_more_than_the_members_it_is_looked_up_in() {
         "operations: { chat: { path: /x, request: { model: $model, all: { $each: \"m in $.messages\", $do: { $pick: $.metadata, $at: $m.name } } }, response: $ } }\n",
     );
     let names: Vec<String> = (0..20_000).map(|n| format!("name{n:05}")).collect();
-    let metadata: serde_json::Map<String, Json> = names.iter().map(|name| (name.clone(), json!(name))).collect();
+    let metadata: serde_json::Map<String, Json> =
+        names.iter().map(|name| (name.clone(), json!(name))).collect();
     let messages: Vec<Json> =
         names.iter().map(|name| json!({ "role": "user", "name": name, "content": "x" })).collect();
     let request = json!({ "model": "m", "messages": messages, "metadata": metadata });
