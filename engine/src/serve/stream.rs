@@ -187,7 +187,12 @@ impl StreamDecoder {
         if self.core.progress != Progress::Open {
             return self.core.progress;
         }
-        if let Ok(Some(frame)) = self.codec.last() {
+        let last = self.codec.last();
+        if let Err(CodecError::Cut) = last {
+            self.core.fail(Failure::malformed(CodecError::Cut.message()), out);
+            return self.core.progress;
+        }
+        if let Ok(Some(frame)) = last {
             let scratch = Arena::new();
             let whole = parse(frame.data, &scratch, &ParseOptions::lenient(DEFAULT_DEPTH)).is_ok();
             let stream = self.operation.stream.as_ref();

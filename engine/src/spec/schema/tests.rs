@@ -91,7 +91,7 @@ fn operators_are_explained() {
         "  chat:\n    request: { $if: true, a: { $each: \"in $.x\", $do: 1 }, b: { $sum: 1 } }\n",
         "x:6:21: error[E0203]: expected a text, found a boolean\n  help: for example: {\"$if\":\"$.stream == true\",\"include_usage\":true}\n\
          x:6:39: error[E0205]: `in $.x` is not written as it must be\n  help: a loop is written `part in $.parts` or `part, i in $.parts`\n\
-         x:6:70: error[E0203]: expected a list, found a whole number\n  help: for example: {\"$sum\":[\"$u.input_tokens\",\"$u.output_tokens\"]}",
+         x:6:70: error[E0203]: expected a text, a list or a mapping, found a whole number\n  help: for example: {\"$sum\":[\"$u.input_tokens\",\"$u.output_tokens\"]}",
     );
 }
 
