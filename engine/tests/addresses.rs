@@ -30,8 +30,9 @@ fn path(written: &str, model: &str) -> Result<String, String> {
 
 #[test]
 fn a_base_url_is_chosen_by_the_settings() {
-    let spec = |given: &[(&str, &str)]| compiled(
-        r#"
+    let spec = |given: &[(&str, &str)]| {
+        compiled(
+            r#"
 config: { region: { type: string, default: global }, zones: { type: array } }
 upstream:
   url:
@@ -41,8 +42,9 @@ upstream:
     $default: "https://{{$config.region}}-api.example"
 operations: { chat: { path: /x, request: { model: $model }, response: $ } }
 "#,
-        given,
-    );
+            given,
+        )
+    };
     let url = |region: &[(&str, &str)]| {
         let program = spec(region).unwrap();
         program.base_url().map(str::to_owned)
@@ -73,8 +75,9 @@ fn a_url_with_a_hole_is_none_and_one_of_another_type_a_mistake() {
 
 #[test]
 fn a_path_is_chosen_by_settings_and_request() {
-    let spec = |given: &[(&str, &str)]| compiled(
-        r#"
+    let spec = |given: &[(&str, &str)]| {
+        compiled(
+            r#"
 config: { org: { type: string }, face: { type: string, default: v1 } }
 upstream: { url: "https://x.example" }
 operations:
@@ -87,11 +90,13 @@ operations:
     response: $
     stream: { path: { $join: [/stream, $config.face], $with: / }, pass: true }
 "#,
-        given,
-    );
+            given,
+        )
+    };
     let path = |given: &[(&str, &str)], stream: bool| {
         let program = spec(given).unwrap();
-        let body = json!({ "model": "m", "messages": [{ "role": "user", "content": "Hi" }], "stream": stream });
+        let body =
+            json!({ "model": "m", "messages": [{ "role": "user", "content": "Hi" }], "stream": stream });
         encode(program.operation("chat").unwrap(), body.to_string().as_bytes(), "a/b c").unwrap().path
     };
     assert_eq!(path(&[], false), "/chat");

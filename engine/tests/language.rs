@@ -46,7 +46,10 @@ operations:
     request["stream"] = json!(true);
     request["metadata"] = json!({ "a": "b" });
     let options = |model: &str| body(&program, &request, model);
-    assert_eq!(options("new"), json!({ "model": "new", "options": { "a": "b", "usage": "full", "raw": "$.x" } }));
+    assert_eq!(
+        options("new"),
+        json!({ "model": "new", "options": { "a": "b", "usage": "full", "raw": "$.x" } })
+    );
     assert_eq!(options("old-1"), json!({ "model": "old-1", "options": { "a": "b" } }));
     request["stream"] = json!(false);
     assert_eq!(body(&program, &request, "new"), json!({ "model": "new", "options": { "a": "b" } }));
@@ -58,7 +61,8 @@ fn a_computed_place_costs_no_more_than_the_members_it_is_looked_up_in() {
         "operations: { chat: { path: /x, request: { model: $model, all: { $each: \"m in $.messages\", $do: { $pick: $.metadata, $at: $m.name } } }, response: $ } }\n",
     );
     let names: Vec<String> = (0..20_000).map(|n| format!("name{n:05}")).collect();
-    let metadata: serde_json::Map<String, Json> = names.iter().map(|name| (name.clone(), json!(name))).collect();
+    let metadata: serde_json::Map<String, Json> =
+        names.iter().map(|name| (name.clone(), json!(name))).collect();
     let messages: Vec<Json> =
         names.iter().map(|name| json!({ "role": "user", "name": name, "content": "x" })).collect();
     let request = json!({ "model": "m", "messages": messages, "metadata": metadata });
@@ -80,4 +84,28 @@ fn answers_may_have_members_that_are_declared() {
     let mistake = mistakes(&operations("billed_units"));
     assert!(mistake.contains("`extensions: [timings]`"), "{mistake}");
     assert_eq!(mistake.matches("E0702").count(), 3, "{mistake}");
+}
+
+#[test]
+fn what_is_written_over_a_spread_object_is_not_called_carried() {
+    let program = spec(
+        r#"
+operations:
+  chat:
+    path: /x
+    request:
+      $merge: $std
+      model: $model
+      messages: { $each: "m in $std.messages[*]", $do: { $merge: $m, $omit: [name], content: $m.content } }
+      tools: { $if: $.tool_choice.type == 'none', $covers: [parallel_tool_calls], $then: $.tools, $else: $.tools }
+      parallel_tool_calls: { $literal: true }
+    response: $
+"#,
+    );
+    let support = program.operation("chat").unwrap().support();
+    let carried = |name: &str| support.carried.iter().any(|known| known == name);
+    for name in ["temperature", "messages[].role", "tools[].function.name", "parallel_tool_calls"] {
+        assert!(carried(name), "{name}");
+    }
+    assert!(!carried("messages[].name") && support.reported.iter().any(|name| name == "messages[].name"));
 }

@@ -50,8 +50,13 @@ pub(super) fn check(tree: &Node) -> Vec<SpecError> {
             );
         });
     }
-    let variables: Vec<&str> = tree.get("config").and_then(Node::as_map).unwrap_or_default().iter()
-        .map(|(key, _)| &*key.text).collect();
+    let variables: Vec<&str> = tree
+        .get("config")
+        .and_then(Node::as_map)
+        .unwrap_or_default()
+        .iter()
+        .map(|(key, _)| &*key.text)
+        .collect();
     rules.each(tree, "config", |rules, key, variable| rules.variable(key, variable, &variables));
     let operations = tree.get("operations");
     rules.each_in(operations, "/operations", |rules, key, operation| {
