@@ -104,7 +104,7 @@ operations:
     );
     let support = program.operation("chat").unwrap().support();
     let carried = |name: &str| support.carried.iter().any(|known| known == name);
-    for name in ["temperature", "messages[].role", "tools[].function.name", "parallel_tool_calls"] {
+    for name in ["temperature", "messages[].tool_call_id", "tools[].function.name", "parallel_tool_calls"] {
         assert!(carried(name), "{name}");
     }
     assert!(!carried("messages[].name") && support.reported.iter().any(|name| name == "messages[].name"));
