@@ -85,3 +85,27 @@ fn answers_may_have_members_that_are_declared() {
     assert!(mistake.contains("`extensions: [timings]`"), "{mistake}");
     assert_eq!(mistake.matches("E0702").count(), 3, "{mistake}");
 }
+
+#[test]
+fn what_is_written_over_a_spread_object_is_not_called_carried() {
+    let program = spec(
+        r#"
+operations:
+  chat:
+    path: /x
+    request:
+      $merge: $std
+      model: $model
+      messages: { $each: "m in $std.messages[*]", $do: { $merge: $m, $omit: [name], content: $m.content } }
+      tools: { $if: $.tool_choice.type == 'none', $covers: [parallel_tool_calls], $then: $.tools, $else: $.tools }
+      parallel_tool_calls: { $literal: true }
+    response: $
+"#,
+    );
+    let support = program.operation("chat").unwrap().support();
+    let carried = |name: &str| support.carried.iter().any(|known| known == name);
+    for name in ["temperature", "messages[].tool_call_id", "tools[].function.name", "parallel_tool_calls"] {
+        assert!(carried(name), "{name}");
+    }
+    assert!(!carried("messages[].name") && support.reported.iter().any(|name| name == "messages[].name"));
+}

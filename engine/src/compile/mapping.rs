@@ -358,7 +358,9 @@ impl<'s> Compiler<'s> {
         let (cond, compared) = cond?;
         let mut carries = if carry { self.discriminators(&compared) } else { Carried::default() };
         if let Some(covers) = find(members, "$covers") {
-            carries.leaves = carries.leaves.union(self.covered(covers));
+            let covered = self.covered(covers);
+            carries.leaves = carries.leaves.union(covered);
+            self.shown = self.shown.union(covered);
         }
         match cond {
             Cond::Always(true) if carries.leaves.is_empty() => Some(then),
@@ -666,7 +668,10 @@ impl<'s> Compiler<'s> {
             .into_iter()
             .map(|(value, known)| {
                 let carries = if carry { self.spread(known, &omit) } else { Carried::default() };
-                let hidden = members.iter().map(|(name, _)| self.member_leaves(known, name)).collect();
+                let hidden: Box<[LeafSet]> =
+                    members.iter().map(|(name, _)| self.member_leaves(known, name)).collect();
+                let shown = hidden.iter().fold(carries.leaves, |left, hidden| left.minus(*hidden));
+                self.shown = self.shown.union(shown);
                 let aliases = omit.iter().filter(|name| normal_name(name) != &***name);
                 let aliases = aliases.map(|name| (name.clone(), self.member_leaves(known, name))).collect();
                 Base { value, carries, hidden, aliases }
@@ -699,7 +704,7 @@ impl<'s> Compiler<'s> {
                 carries.extras &= !place.map_or(0, |place| 1 << place);
             }
         }
-        self.reads.add(&carries);
+        self.spread.add(&carries);
         carries
     }
 

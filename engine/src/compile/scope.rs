@@ -145,6 +145,10 @@ pub(crate) struct Compiler<'s> {
     pub(crate) header_names: BTreeSet<String>,
     /// Everything the request's mapping can carry.
     pub(crate) reads: Carried,
+    /// What spread objects can carry.
+    pub(crate) spread: Carried,
+    /// What `explain` shows as carried beside `reads`: spread leaves that no member hides, and leaves that are covered.
+    pub(crate) shown: LeafSet,
     /// Whether the request's mapping reads the normalised request.
     pub(crate) documents: bool,
 }

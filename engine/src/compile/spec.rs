@@ -101,6 +101,8 @@ impl<'s> Compiler<'s> {
             request_fields: BTreeSet::new(),
             header_names: BTreeSet::new(),
             reads: Carried::default(),
+            spread: Carried::default(),
+            shown: LeafSet::default(),
             documents: false,
         };
         for (key, rows) in section(tree, "tables") {
@@ -339,6 +341,8 @@ impl<'s> Compiler<'s> {
         self.indexes.clear();
         self.request_fields.clear();
         self.reads = Carried::default();
+        self.spread = Carried::default();
+        self.shown = LeafSet::default();
         self.documents = false;
         let compiled = match body.get("via").and_then(Yaml::as_str) {
             Some(via) => self.bridged(key, via, standard, shared, done),
@@ -388,7 +392,7 @@ impl<'s> Compiler<'s> {
             request_fields: Vec::new(),
             header_names: Vec::new(),
             slots: 0,
-            reads: Carried::default(),
+            shown: LeafSet::default(),
             sends_all: false,
             documents: false,
             via: Some(Arc::clone(through)),
@@ -427,7 +431,9 @@ impl<'s> Compiler<'s> {
         self.secrets_allowed = false;
         let stream_head = body.get("stream").map(|stream| self.stream_head(stream));
         let request_slots = self.slots;
-        let reads = self.reads;
+        let shown = self.shown.union(self.reads.leaves);
+        let mut reads = self.reads;
+        reads.add(&self.spread);
         let documents = self.documents;
 
         self.enter(Section::Response, Some(standard));
@@ -468,7 +474,7 @@ impl<'s> Compiler<'s> {
             request_fields: self.request_fields.iter().cloned().collect(),
             header_names: self.header_names.iter().cloned().collect(),
             slots: usize::from(request_slots.max(response_slots)),
-            reads,
+            shown,
             sends_all,
             documents,
             via: None,

@@ -155,10 +155,10 @@ pub(crate) fn from_environment_alone(
     let provided = |variable: &interlingua_engine::Variable| {
         variable.environment().any(|name| (site.env)(name).is_some())
     };
-    let missing = |variable: &&interlingua_engine::Variable| {
-        variable.required && variable.default.is_none() && !provided(variable)
+    let given = |name: &str| {
+        spec.variables().iter().any(|it| it.name == name && (it.default.is_some() || provided(it)))
     };
-    if spec.variables().iter().any(|variable| missing(&variable)) {
+    if spec.variables().iter().any(|variable| variable.is_missing(given)) {
         return None;
     }
     // Nothing of it need be set where credentials may come from elsewhere; something must be, to be meant.
@@ -167,6 +167,11 @@ pub(crate) fn from_environment_alone(
         return None;
     }
     let section = At { value: ProviderSection::default(), line: 0, column: 0 };
+    // Without a value that its address needs, nobody can have meant it.
+    let (found, _) = settings(spec.name(), &section, spec, site, &mut Mistakes::of(""));
+    if spec.compile(&found).is_ok_and(|program| program.base_url().is_none()) {
+        return None;
+    }
     build(spec.name(), &section, spec, site, mistakes)
 }
 
@@ -207,6 +212,7 @@ fn settings(
             mistakes.add_with_help(value, message, suggest(name, known));
         }
     }
+    let mut wrong = Vec::new();
     for variable in spec.variables() {
         let written = section.variables.get(&variable.name);
         let found = match written {
@@ -220,18 +226,31 @@ fn settings(
                 }
                 settings.values.insert(variable.name.clone(), setting);
             }
-            Some(Err(message)) => match written {
-                Some(at) => mistakes.add(at, message),
-                None => mistakes.add(section, format!("provider `{provider}`: {message}")),
-            },
-            None if variable.required && variable.default.is_none() => {
-                let message = format!("provider `{provider}` needs `{}`", variable.name);
-                let help =
-                    variable.env.as_ref().map(|env| format!("set it here, or {env} in the environment"));
-                mistakes.add_with_help(section, message, help);
+            Some(Err(message)) => {
+                wrong.push(variable.name.as_str());
+                match written {
+                    Some(at) => mistakes.add(at, message),
+                    None => mistakes.add(section, format!("provider `{provider}`: {message}")),
+                }
             }
             None => {}
         }
+    }
+    let given = |name: &str| {
+        settings.values.contains_key(name)
+            || wrong.contains(&name)
+            || (name == "base_url" && (section.base_url.is_some() || site.played.is_some()))
+            || spec.variables().iter().any(|it| it.name == name && it.default.is_some())
+    };
+    for variable in spec.variables().iter().filter(|variable| variable.is_missing(given)) {
+        let message = format!("provider `{provider}` needs {}", variable.choice());
+        let what = if variable.unless.is_empty() { "it" } else { "one" };
+        let others = spec.variables().iter().filter(|other| variable.unless.contains(&other.name));
+        let env: Vec<&str> =
+            std::iter::once(variable).chain(others).filter_map(|it| it.env.as_deref()).collect();
+        let help =
+            (!env.is_empty()).then(|| format!("set {what} here, or {} in the environment", env.join(" or ")));
+        mistakes.add_with_help(section, message, help);
     }
     (settings, secrets)
 }
