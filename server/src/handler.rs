@@ -27,12 +27,13 @@ use crate::body::{self, Answer, Decompressor, Relay};
 use crate::gateway::{Gateway, Pick, Provider};
 use crate::respond::{self, Fault};
 use crate::router::{self, OperationRoute, Route};
-use crate::telemetry::{Entry, mask, masked};
+use crate::telemetry::{Entry, Needles, mask, masked};
 use crate::upstream::UpstreamBody;
-use crate::{auth, health, models};
+use crate::{auth, health, models, pass};
 
 /// What the gateway calls itself.
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("interlingua/", env!("CARGO_PKG_VERSION")));
+pub(crate) const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("interlingua/", env!("CARGO_PKG_VERSION")));
 
 /// The client wants loss to be an error.
 const STRICT: HeaderName = HeaderName::from_static("x-interlingua-strict");
@@ -48,6 +49,7 @@ pub(crate) async fn handle(gateway: &Arc<Gateway>, request: Request<Incoming>) -
     let (head, body) = request.into_parts();
     match router::route(gateway, &head) {
         Ok(Route::Operation(route)) => operation(gateway, route, &head, body).await,
+        Ok(Route::Pass(asked)) => pass::handle(gateway, asked, &head, body).await,
         Ok(Route::Models) => models::list(gateway),
         Ok(Route::Model(id)) => models::one(gateway, &id),
         Ok(Route::Live) => health::live(),
@@ -125,7 +127,7 @@ async fn serve(
 }
 
 /// The largest head is hyper's to refuse; a large one is refused here, where the answer has an envelope.
-fn check_head(gateway: &Gateway, head: &Parts) -> Result<(), Fault> {
+pub(crate) fn check_head(gateway: &Gateway, head: &Parts) -> Result<(), Fault> {
     let path = head.uri.path_and_query().map_or(0, |path| path.as_str().len());
     let headers: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if path + headers > gateway.limits.head_bytes.bytes() { Err(Fault::HeadTooLarge) } else { Ok(()) }
@@ -295,18 +297,21 @@ impl Work<'_> {
         self.told(self.operation.failure(&self.exchange, &answer), upstream)
     }
 
-    /// A failure in the provider's own words, in which our key may not be.
-    fn told(&self, mut failure: Failure, upstream: &Upstream) -> Fault {
-        let secrets = &self.provider.secrets.now();
-        failure.message = masked(&failure.message, secrets);
-        failure.kind = masked(&failure.kind, secrets);
-        failure.code = failure.code.map(|code| masked(&code, secrets));
-        failure.param = failure.param.map(|param| masked(&param, secrets));
-        Fault::Failed(Box::new(failure), Box::new(respond::kept(&upstream.headers, secrets)))
+    fn told(&self, failure: Failure, upstream: &Upstream) -> Fault {
+        told(failure, &upstream.headers, &self.provider.secrets.now())
     }
 }
 
-fn header_list(headers: &HeaderMap) -> Vec<(String, String)> {
+/// A failure in the provider's own words, in which our key may not be.
+pub(crate) fn told(mut failure: Failure, headers: &HeaderMap, secrets: &Needles) -> Fault {
+    failure.message = masked(&failure.message, secrets);
+    failure.kind = masked(&failure.kind, secrets);
+    failure.code = failure.code.map(|code| masked(&code, secrets));
+    failure.param = failure.param.map(|param| masked(&param, secrets));
+    Fault::Failed(Box::new(failure), Box::new(respond::kept(headers, secrets)))
+}
+
+pub(crate) fn header_list(headers: &HeaderMap) -> Vec<(String, String)> {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
 }

@@ -6,6 +6,7 @@ use http::Method;
 use http::request::Parts;
 
 use crate::gateway::Gateway;
+use crate::pass::{Asked, PROVIDER, recognise};
 use crate::respond::Fault;
 
 /// Operations that have a path.
@@ -35,6 +36,8 @@ pub(crate) struct OperationRoute {
 #[derive(Debug)]
 pub(crate) enum Route<'g> {
     Operation(&'g OperationRoute),
+    /// A call whose bytes may pass.
+    Pass(Asked<'g>),
     Models,
     /// One model, by its name, percent-decoded.
     Model(String),
@@ -63,6 +66,12 @@ pub(crate) fn route<'g>(gateway: &'g Gateway, head: &Parts) -> Result<Route<'g>,
         } else {
             Err(Fault::WrongMethod("POST"))
         };
+    }
+    // Its own list of models is a provider's only where one is named.
+    if (!is_taken(path) || head.headers.contains_key(PROVIDER))
+        && let Some(asked) = recognise(gateway, head)?
+    {
+        return Ok(Route::Pass(asked));
     }
     let route = match path {
         MODELS => Route::Models,

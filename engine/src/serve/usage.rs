@@ -25,6 +25,11 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Whether it counts anything.
+    pub(crate) fn says_something(&self) -> bool {
+        self.prompt_tokens.is_some() || self.completion_tokens.is_some() || self.total_tokens.is_some()
+    }
+
     /// Reads a standard `usage` object; none if it is not one.
     pub(crate) fn of(value: Value<'_>) -> Option<Usage> {
         value.as_object()?;
