@@ -96,7 +96,18 @@ async fn serve(
     let limits = &gateway.limits;
     let body =
         body::read(&head.headers, body, limits.body_bytes.bytes(), gateway.timeouts.client_body.0).await?;
+    translated(gateway, route, head, body, entry, permit).await
+}
 
+/// A request that was read, from translation to answer.
+pub(crate) async fn translated(
+    gateway: &Arc<Gateway>,
+    route: &OperationRoute,
+    head: &Parts,
+    body: Bytes,
+    entry: &mut Entry,
+    permit: OwnedSemaphorePermit,
+) -> Result<Response<Answer>, Fault> {
     // Translate: model, target, provider, options, program.
     let Prepared { provider, operation, mut request, exchange, dropped, stream } =
         prepare(gateway, route, head, &body, entry)?;
@@ -161,6 +172,7 @@ fn prepare(
     let operation = provider
         .program
         .operation(&route.operation)
+        .filter(|operation| operation.pass().is_none())
         .ok_or_else(|| no_operation(&provider.name, &route.operation))?;
     let strict = strict
         || head.headers.get(STRICT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));

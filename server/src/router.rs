@@ -10,9 +10,9 @@ use crate::pass::{Asked, PROVIDER, recognise};
 use crate::respond::Fault;
 
 /// Operations that have a path.
-pub(crate) const OPERATIONS: [&str; 4] = interlingua_engine::standard::OPERATIONS;
+pub(crate) const OPERATIONS: [&str; 4] = ["chat", "completions", "embeddings", "rerank"];
 
-const STANDARD: [(&str, &str); 5] = [
+pub(crate) const STANDARD: [(&str, &str); 5] = [
     ("/v1/chat/completions", "chat"),
     ("/v1/completions", "completions"),
     ("/v1/embeddings", "embeddings"),
@@ -60,7 +60,8 @@ pub(crate) fn is_taken(path: &str) -> bool {
 /// Finds out what is asked for.
 pub(crate) fn route<'g>(gateway: &'g Gateway, head: &Parts) -> Result<Route<'g>, Fault> {
     let path = head.uri.path();
-    if let Some(route) = gateway.paths.get(path) {
+    let named = head.headers.contains_key(PROVIDER);
+    if let Some(route) = gateway.paths.get(path).filter(|route| !named || route.model.is_some()) {
         return if head.method == Method::POST {
             Ok(Route::Operation(route))
         } else {
@@ -68,7 +69,7 @@ pub(crate) fn route<'g>(gateway: &'g Gateway, head: &Parts) -> Result<Route<'g>,
         };
     }
     // Its own list of models is a provider's only where one is named.
-    if (!is_taken(path) || head.headers.contains_key(PROVIDER))
+    if (!is_taken(path) || named)
         && let Some(asked) = recognise(gateway, head)?
     {
         return Ok(Route::Pass(asked));

@@ -333,3 +333,44 @@ async fn clients_that_go_away_close_the_call() {
     let record = gateway.record().await;
     assert_eq!((&record["status"], &record["error_class"]), (&json!(499), &json!("client_closed")));
 }
+
+#[tokio::test]
+async fn translated_where_the_shape_is_another() {
+    let made = r#"{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"AAEC"}}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":1290,"totalTokenCount":1293}}"#;
+    let mut upstream = Upstream::start().await;
+    let gateway = Gateway::with("gemini", &upstream.url(), "").await;
+    for (path, model) in
+        [("/v1/images/generations", "main/g-image"), ("/main/v1/images/generations", "g-image")]
+    {
+        upstream.will(Reply::json(200, made));
+        let body = json!({ "model": model, "prompt": "a llama", "size": "1536x1024" }).to_string();
+        let answer = gateway.post(path, &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.json()["data"], json!([{ "b64_json": "AAEC" }]));
+        let seen = upstream.seen().await;
+        assert_eq!(seen.target, "/v1beta/models/g-image:generateContent");
+        assert_eq!(seen.json()["generationConfig"]["imageConfig"]["aspectRatio"], "3:2");
+    }
+    assert_eq!(gateway.records()[0]["ai"]["proxy"]["usage"]["completion_tokens"], 1290);
+    assert_eq!(gateway.records()[0]["operation"], "images");
+}
+
+#[tokio::test]
+async fn translated_calls_name_their_provider_too() {
+    let answer = r#"{"id":"c1","object":"chat.completion","created":1,"model":"m-1","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}"#;
+    let mut upstream = Upstream::start().await;
+    let gateway = Gateway::start(&provider("openai", &upstream.url(), "")).await;
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"Hello"}]}"#;
+    assert_eq!(gateway.chat(body).await.status, 404);
+    upstream.will(Reply::json(200, answer));
+    assert_eq!(gateway.post("/main/v1/chat/completions", body).await.text(), answer);
+    assert_eq!(upstream.seen().await.json()["model"], "m");
+    upstream.will(Reply::json(200, answer));
+    let request = gateway.request("POST", "/v1/chat/completions").header("x-interlingua-provider", "main");
+    assert_eq!(request.json(body).send().await.text(), answer);
+    assert_eq!(upstream.seen().await.target, "/chat/completions");
+    assert_eq!(
+        gateway.get("/main/v1/chat/completions").await.error(),
+        (405, "method_not_allowed".to_owned())
+    );
+}

@@ -30,7 +30,7 @@ const FRAMING_HEADERS: &[&str] = &[
 ];
 
 /// Operations whose answers do not stream.
-const NEVER_STREAMED: &[&str] = &["embeddings", "rerank"];
+const NEVER_STREAMED: &[&str] = &["embeddings", "images", "rerank"];
 
 /// What may be said of an operation whose bytes pass.
 const PASSING_KEYS: &[&str] = &["path", "pass", "headers", "query", "record"];

@@ -17,7 +17,7 @@ use http::header::{
     IF_NONE_MATCH, LAST_MODIFIED, RANGE, USER_AGENT,
 };
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use interlingua_engine::{
     Answer as EngineAnswer, AnswerHead, Arena, Call, Encoded, Exchange, Found, Operation, Options, Target,
@@ -31,8 +31,9 @@ pub(crate) use upload::{Broken, Progress, Upload};
 use crate::auth;
 use crate::body::{self, Answer, Decompressor};
 use crate::gateway::{Gateway, Provider};
-use crate::handler::{AGENT, check_head, header_list, told};
+use crate::handler::{AGENT, check_head, header_list, told, translated};
 use crate::respond::{self, Fault};
+use crate::router::OperationRoute;
 use crate::telemetry::Entry;
 use crate::upstream::UpstreamBody;
 use relay::Bounds;
@@ -86,7 +87,13 @@ async fn serve(
     let mut source = Source::new(&head.headers, body, scan(&head.headers), bounds)?;
     let prepared = prepare(gateway, asked, head, &mut source, entry).await;
     let Prepared { provider, operation, request, exchange, begun, model } = match prepared {
-        Ok(prepared) => prepared,
+        Ok(Next::Pass(prepared)) => *prepared,
+        Ok(Next::Translate { begun, model }) => {
+            body::check_media_type(&head.headers)?;
+            let body = source.rest(begun, gateway.limits.body_bytes.bytes()).await?;
+            let route = OperationRoute { operation: asked.operation.to_owned(), model };
+            return translated(gateway, &route, head, body, entry, permit).await;
+        }
         Err(fault) => {
             // Who is still sending would not read the refusal.
             source.discard().await;
@@ -132,6 +139,16 @@ fn scan(headers: &HeaderMap) -> Option<Scan> {
     }
 }
 
+/// What a provider makes of a call.
+enum Next {
+    Pass(Box<Prepared>),
+    /// It has the operation in another shape. The model is said if the request names the provider.
+    Translate {
+        begun: upload::Head,
+        model: Option<String>,
+    },
+}
+
 /// A call without its body.
 struct Prepared {
     provider: Arc<Provider>,
@@ -149,7 +166,7 @@ async fn prepare(
     head: &Parts,
     source: &mut Source,
     entry: &mut Entry,
-) -> Result<Prepared, Fault> {
+) -> Result<Next, Fault> {
     let begun = source.head().await?;
     let name = begun.found.as_ref().map(|found| found.model.as_str()).filter(|name| !name.is_empty());
     let picked = match (asked.provider, name) {
@@ -170,7 +187,16 @@ async fn prepare(
     let (provider, model, base_model) = picked;
     entry.planned(provider, model);
     let operation = provider.program.operation(asked.operation).ok_or_else(|| missing(provider, asked))?;
-    let pass = operation.pass().ok_or_else(|| missing(provider, asked))?;
+    let Some(pass) = operation.pass() else {
+        if !asked.segments.is_empty() {
+            return Err(refusal(404, "there is nothing at this path", "unknown_url").into());
+        }
+        if head.method != Method::POST {
+            return Err(Fault::WrongMethod("POST"));
+        }
+        let model = asked.provider.filter(|_| !model.is_empty()).map(|it| format!("{}/{model}", it.name));
+        return Ok(Next::Translate { begun, model });
+    };
     let segments: Vec<&str> = asked.segments.iter().map(String::as_str).collect();
     match pass.find(head.method.as_str(), &segments) {
         Found::Yes => {}
@@ -211,7 +237,7 @@ async fn prepare(
     *request.headers_mut() = upstream_headers(provider, head, headers)?;
     let renamed = (Some(model) != name && !model.is_empty()).then(|| model.to_owned());
     let (provider, operation) = (Arc::clone(provider), Arc::clone(operation));
-    Ok(Prepared { provider, operation, request, exchange, begun, model: renamed })
+    Ok(Next::Pass(Box::new(Prepared { provider, operation, request, exchange, begun, model: renamed })))
 }
 
 /// As of every call, but type and part of the body are the client's to say.

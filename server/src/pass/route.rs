@@ -8,6 +8,7 @@ use interlingua_engine::{Refusal, passing_paths};
 
 use crate::gateway::{DEMO, Gateway, Provider};
 use crate::respond::Fault;
+use crate::router::STANDARD;
 
 /// Header in which a request names its provider.
 pub(crate) const PROVIDER: HeaderName = HeaderName::from_static("x-interlingua-provider");
@@ -80,7 +81,9 @@ fn operation(path: &str) -> Option<(&'static str, impl Iterator<Item = &str>)> {
         let rest = path.strip_prefix(own.trim_start_matches('/'))?;
         (rest.is_empty() || rest.starts_with('/')).then_some(rest)
     };
-    let fits = passing_paths().filter_map(|(name, own)| Some((name, own.len(), behind(own)?)));
+    let translated = STANDARD.iter().filter_map(|(path, name)| Some((*name, path.strip_prefix("/v1")?)));
+    let fits =
+        passing_paths().chain(translated).filter_map(|(name, own)| Some((name, own.len(), behind(own)?)));
     let (name, _, rest) = fits.max_by_key(|(_, length, _)| *length)?;
     Some((name, rest.split('/').skip(1)))
 }
