@@ -31,12 +31,13 @@ pub use options::{OptionError, OptionLayer, Options};
 pub use program::credentials::{
     Algorithm, Assertion, Credentials, SigV4, SigningKey, TokenBody, TokenRequest,
 };
+pub use program::pass::{Found, Pass};
 pub use program::{Operation, Program, Support};
 pub use resolve::Source;
 pub use secret::Secret;
 pub use serve::{
-    Answer, AnswerHead, Call, Class, Decoded, Encoded, Exchange, Failure, Limits, Progress, StreamDecoder,
-    Target, Usage, UsageDetails,
+    Answer, AnswerHead, Call, Class, Decoded, Encoded, Exchange, Failure, Limits, Observed, Progress,
+    StreamDecoder, Target, Usage, UsageDetails, passing_paths,
 };
 pub use settings::{Setting, Settings, Variable, VariableKind};
 pub use spec::schema::{fixture_schema, provider_schema};

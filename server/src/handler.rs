@@ -27,12 +27,13 @@ use crate::body::{self, Answer, Decompressor, Relay};
 use crate::gateway::{Gateway, Pick, Provider};
 use crate::respond::{self, Fault};
 use crate::router::{self, OperationRoute, Route};
-use crate::telemetry::{Entry, mask, masked};
+use crate::telemetry::{Entry, Needles, mask, masked};
 use crate::upstream::UpstreamBody;
-use crate::{auth, health, models};
+use crate::{auth, health, models, pass};
 
 /// What the gateway calls itself.
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("interlingua/", env!("CARGO_PKG_VERSION")));
+pub(crate) const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("interlingua/", env!("CARGO_PKG_VERSION")));
 
 /// The client wants loss to be an error.
 const STRICT: HeaderName = HeaderName::from_static("x-interlingua-strict");
@@ -48,6 +49,7 @@ pub(crate) async fn handle(gateway: &Arc<Gateway>, request: Request<Incoming>) -
     let (head, body) = request.into_parts();
     match router::route(gateway, &head) {
         Ok(Route::Operation(route)) => operation(gateway, route, &head, body).await,
+        Ok(Route::Pass(asked)) => pass::handle(gateway, asked, &head, body).await,
         Ok(Route::Models) => models::list(gateway),
         Ok(Route::Model(id)) => models::one(gateway, &id),
         Ok(Route::Live) => health::live(),
@@ -94,7 +96,18 @@ async fn serve(
     let limits = &gateway.limits;
     let body =
         body::read(&head.headers, body, limits.body_bytes.bytes(), gateway.timeouts.client_body.0).await?;
+    translated(gateway, route, head, body, entry, permit).await
+}
 
+/// A request that was read, from translation to answer.
+pub(crate) async fn translated(
+    gateway: &Arc<Gateway>,
+    route: &OperationRoute,
+    head: &Parts,
+    body: Bytes,
+    entry: &mut Entry,
+    permit: OwnedSemaphorePermit,
+) -> Result<Response<Answer>, Fault> {
     // Translate: model, target, provider, options, program.
     let Prepared { provider, operation, mut request, exchange, dropped, stream } =
         prepare(gateway, route, head, &body, entry)?;
@@ -125,7 +138,7 @@ async fn serve(
 }
 
 /// The largest head is hyper's to refuse; a large one is refused here, where the answer has an envelope.
-fn check_head(gateway: &Gateway, head: &Parts) -> Result<(), Fault> {
+pub(crate) fn check_head(gateway: &Gateway, head: &Parts) -> Result<(), Fault> {
     let path = head.uri.path_and_query().map_or(0, |path| path.as_str().len());
     let headers: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if path + headers > gateway.limits.head_bytes.bytes() { Err(Fault::HeadTooLarge) } else { Ok(()) }
@@ -159,6 +172,7 @@ fn prepare(
     let operation = provider
         .program
         .operation(&route.operation)
+        .filter(|operation| operation.pass().is_none())
         .ok_or_else(|| no_operation(&provider.name, &route.operation))?;
     let strict = strict
         || head.headers.get(STRICT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
@@ -295,24 +309,27 @@ impl Work<'_> {
         self.told(self.operation.failure(&self.exchange, &answer), upstream)
     }
 
-    /// A failure in the provider's own words, in which our key may not be.
-    fn told(&self, mut failure: Failure, upstream: &Upstream) -> Fault {
-        let secrets = &self.provider.secrets.now();
-        failure.message = masked(&failure.message, secrets);
-        failure.kind = masked(&failure.kind, secrets);
-        failure.code = failure.code.map(|code| masked(&code, secrets));
-        failure.param = failure.param.map(|param| masked(&param, secrets));
-        let mut kept = respond::kept(&upstream.headers, secrets);
-        if let Some(seconds) = failure.retry_after
-            && !kept.contains_key("retry-after-ms")
-        {
-            kept.entry(RETRY_AFTER).or_insert_with(|| HeaderValue::from(seconds));
-        }
-        Fault::Failed(Box::new(failure), Box::new(kept))
+    fn told(&self, failure: Failure, upstream: &Upstream) -> Fault {
+        told(failure, &upstream.headers, &self.provider.secrets.now())
     }
 }
 
-fn header_list(headers: &HeaderMap) -> Vec<(String, String)> {
+/// A failure in the provider's own words, in which our key may not be.
+pub(crate) fn told(mut failure: Failure, headers: &HeaderMap, secrets: &Needles) -> Fault {
+    failure.message = masked(&failure.message, secrets);
+    failure.kind = masked(&failure.kind, secrets);
+    failure.code = failure.code.map(|code| masked(&code, secrets));
+    failure.param = failure.param.map(|param| masked(&param, secrets));
+    let mut kept = respond::kept(headers, secrets);
+    if let Some(seconds) = failure.retry_after
+        && !kept.contains_key("retry-after-ms")
+    {
+        kept.entry(RETRY_AFTER).or_insert_with(|| HeaderValue::from(seconds));
+    }
+    Fault::Failed(Box::new(failure), Box::new(kept))
+}
+
+pub(crate) fn header_list(headers: &HeaderMap) -> Vec<(String, String)> {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
 }

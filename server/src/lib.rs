@@ -34,6 +34,7 @@ mod health;
 pub mod library;
 mod listener;
 mod models;
+mod pass;
 mod respond;
 mod router;
 mod shutdown;

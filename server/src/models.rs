@@ -7,7 +7,7 @@ use interlingua_engine::Refusal;
 use serde::Serialize;
 
 use crate::body::Answer;
-use crate::gateway::{DEMO, Gateway};
+use crate::gateway::{DEMO, Gateway, Provider};
 use crate::respond::{Fault, json};
 
 #[derive(Serialize)]
@@ -16,6 +16,8 @@ struct Model<'m> {
     object: &'static str,
     created: u64,
     owned_by: &'m str,
+    /// What its provider can be asked for; of an alias: what all of its targets can.
+    operations: Vec<&'m str>,
 }
 
 #[derive(Serialize)]
@@ -62,8 +64,22 @@ fn names(gateway: &Gateway) -> Vec<(String, String)> {
     names
 }
 
-fn model<'m>(gateway: &Gateway, id: &'m str, owner: &'m str) -> Model<'m> {
-    Model { id, object: "model", created: gateway.started, owned_by: owner }
+fn model<'m>(gateway: &'m Gateway, id: &'m str, owner: &'m str) -> Model<'m> {
+    let operations = operations(gateway, id);
+    Model { id, object: "model", created: gateway.started, owned_by: owner, operations }
+}
+
+fn operations<'m>(gateway: &'m Gateway, id: &'m str) -> Vec<&'m str> {
+    let of = |provider: &'m Provider| provider.program.operations().map(|operation| operation.name());
+    let Some(alias) = gateway.aliases.get(id) else {
+        return gateway.select(id).map(|pick| of(pick.provider).collect()).unwrap_or_default();
+    };
+    let (first, others) = match alias.targets.split_first() {
+        Some((first, others)) => (&first.provider, others),
+        None => return Vec::new(),
+    };
+    let all = |name: &&str| others.iter().all(|other| other.provider.program.operation(name).is_some());
+    of(first).filter(all).collect()
 }
 
 fn answer(value: &impl Serialize) -> Response<Answer> {

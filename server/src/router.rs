@@ -6,12 +6,13 @@ use http::Method;
 use http::request::Parts;
 
 use crate::gateway::Gateway;
+use crate::pass::{Asked, PROVIDER, recognise};
 use crate::respond::Fault;
 
 /// Operations that have a path.
-pub(crate) const OPERATIONS: [&str; 4] = interlingua_engine::standard::OPERATIONS;
+pub(crate) const OPERATIONS: [&str; 4] = ["chat", "completions", "embeddings", "rerank"];
 
-const STANDARD: [(&str, &str); 5] = [
+pub(crate) const STANDARD: [(&str, &str); 5] = [
     ("/v1/chat/completions", "chat"),
     ("/v1/completions", "completions"),
     ("/v1/embeddings", "embeddings"),
@@ -35,6 +36,8 @@ pub(crate) struct OperationRoute {
 #[derive(Debug)]
 pub(crate) enum Route<'g> {
     Operation(&'g OperationRoute),
+    /// A call whose bytes may pass.
+    Pass(Asked<'g>),
     Models,
     /// One model, by its name, percent-decoded.
     Model(String),
@@ -57,12 +60,19 @@ pub(crate) fn is_taken(path: &str) -> bool {
 /// Finds out what is asked for.
 pub(crate) fn route<'g>(gateway: &'g Gateway, head: &Parts) -> Result<Route<'g>, Fault> {
     let path = head.uri.path();
-    if let Some(route) = gateway.paths.get(path) {
+    let named = head.headers.contains_key(PROVIDER);
+    if let Some(route) = gateway.paths.get(path).filter(|route| !named || route.model.is_some()) {
         return if head.method == Method::POST {
             Ok(Route::Operation(route))
         } else {
             Err(Fault::WrongMethod("POST"))
         };
+    }
+    // Its own list of models is a provider's only where one is named.
+    if (!is_taken(path) || named)
+        && let Some(asked) = recognise(gateway, head)?
+    {
+        return Ok(Route::Pass(asked));
     }
     let route = match path {
         MODELS => Route::Models,

@@ -10,6 +10,7 @@ mod credentials;
 mod errors;
 mod names;
 mod options;
+mod passing;
 mod process;
 mod records;
 mod requests;

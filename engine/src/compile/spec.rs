@@ -7,13 +7,15 @@ use crate::diagnostic::{SpecError, did_you_mean};
 use crate::json::{Arena, Value};
 use crate::program::facts::{Facts, Glob, Rule as FactRule};
 use crate::program::ir::{Carried, Cond, Const, Index, Node, Place, Root};
+use crate::program::pass::{Call, Pass};
 use crate::program::rename::{Renames, Rule};
 use crate::program::{Errors, Operation, Program, Reject, Unsupported};
 use crate::run::{Inputs, Run, url_path};
 use crate::secret::Secret;
 use crate::settings;
+use crate::spec::model::PASSING;
 use crate::spec::yaml::{Key, Node as Yaml};
-use crate::standard::{LeafSet, OPERATIONS, Standard, standard};
+use crate::standard::{LeafSet, OPERATIONS, Standard, passing, standard};
 use indexmap::IndexMap;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -326,17 +328,22 @@ impl<'s> Compiler<'s> {
         done: &IndexMap<String, Arc<Operation>>,
     ) -> Option<Operation> {
         let name = &*key.text;
-        let Some(standard) = standard(name) else {
+        let passing = PASSING.iter().any(|(known, _, _)| *known == name).then(passing);
+        let translated = standard(name);
+        let standard =
+            if body.get("pass").is_some() { passing.or(translated) } else { translated.or(passing) };
+        let Some(standard) = standard else {
             self.unknown(
                 codes::RESERVED_NAME,
                 key.at,
                 format!("there is no operation `{name}`"),
                 name,
-                OPERATIONS.into_iter(),
+                OPERATIONS.into_iter().chain(PASSING.iter().map(|(known, _, _)| *known)),
             );
             return None;
         };
         self.pointer = vec!["operations".to_owned(), name.to_owned()];
+        self.check_passing(key, body, standard, shared);
         self.extras.clear();
         self.indexes.clear();
         self.request_fields.clear();
@@ -350,6 +357,25 @@ impl<'s> Compiler<'s> {
         };
         self.pointer.clear();
         compiled
+    }
+
+    /// Bytes that pass are not understood, and what is not understood must pass.
+    fn check_passing(&mut self, key: &'s Key, body: &'s Yaml, standard: &Standard, shared: &Shared<'s>) {
+        match body.get("pass") {
+            None if standard.name().is_empty() => {
+                let message = format!("`{}` has no standard form that could be translated", key.text);
+                self.error_with(codes::OPERATION_SHAPE, key.at, message, "add `pass:` with its calls");
+            }
+            Some(pass) if !standard.name().is_empty() => {
+                let message = format!("`{}` has a standard form, its bytes cannot pass", key.text);
+                self.error_with(codes::OPERATION_SHAPE, pass.at, message, "write `request` and `response`");
+            }
+            Some(pass) if shared.auth.iter().any(|auth| auth.get("body").is_some()) => {
+                let message = "credentials go into the body, so it cannot pass";
+                self.error(codes::OPERATION_SHAPE, pass.at, message);
+            }
+            _ => {}
+        }
     }
 
     fn bridged(
@@ -395,6 +421,7 @@ impl<'s> Compiler<'s> {
             shown: LeafSet::default(),
             sends_all: false,
             documents: false,
+            pass: None,
             via: Some(Arc::clone(through)),
         })
     }
@@ -445,6 +472,10 @@ impl<'s> Compiler<'s> {
             }
             None => None,
         };
+        let pass = body.get("pass").and_then(Yaml::as_seq).map(|calls| Pass {
+            calls: calls.iter().filter_map(Yaml::as_str).map(Call::parse).collect(),
+            record: self.member_of(body, "record"),
+        });
         let response_slots = self.slots;
         let stream = match (body.get("stream"), stream_head) {
             (Some(stream), Some(head)) => Some(self.stream(stream, head, standard)),
@@ -477,6 +508,7 @@ impl<'s> Compiler<'s> {
             shown,
             sends_all,
             documents,
+            pass,
             via: None,
         }
     }

@@ -5,6 +5,7 @@ pub(crate) mod convert;
 pub(crate) mod credentials;
 pub(crate) mod facts;
 pub(crate) mod ir;
+pub(crate) mod pass;
 pub(crate) mod rename;
 pub(crate) mod schema;
 pub(crate) mod stream;
@@ -93,6 +94,8 @@ pub struct Operation {
     pub(crate) sends_all: bool,
     /// Whether the normalised request is read at all.
     pub(crate) documents: bool,
+    /// The calls whose bytes pass; none if the operation translates.
+    pub(crate) pass: Option<pass::Pass>,
     /// The operation of the same provider that does the work.
     pub(crate) via: Option<Arc<Operation>>,
 }
@@ -101,6 +104,11 @@ impl Operation {
     /// `chat`, `embeddings`, ...
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The calls whose bytes pass; none if the operation translates.
+    pub fn pass(&self) -> Option<&pass::Pass> {
+        self.pass.as_ref()
     }
 
     /// Whether it can answer as a stream.

@@ -30,7 +30,10 @@ const FRAMING_HEADERS: &[&str] = &[
 ];
 
 /// Operations whose answers do not stream.
-const NEVER_STREAMED: &[&str] = &["embeddings", "rerank"];
+const NEVER_STREAMED: &[&str] = &["embeddings", "images", "rerank"];
+
+/// What may be said of an operation whose bytes pass.
+const PASSING_KEYS: &[&str] = &["path", "pass", "headers", "query", "record"];
 
 /// Keys of a step that say when or how often, but do nothing.
 const STEP_CONDITIONS: &[&str] = &["if", "for", "choice"];
@@ -168,6 +171,13 @@ impl Check {
         if let Some((_, via)) = operation.entry("via") {
             return self.via(key, operation, via, operations);
         }
+        if operation.get("pass").is_some() {
+            return self.passing(key, operation);
+        }
+        if let Some((record, _)) = operation.entry("record") {
+            let message = "`record` reads answers whose bytes pass, this operation translates them";
+            self.error_at_key(codes::OPERATION_SHAPE, record, message, "add `pass:`, or remove it");
+        }
         for (needed, what) in [
             ("path", "where the call goes"),
             ("request", "the body of the call"),
@@ -193,6 +203,22 @@ impl Check {
             }
             rules.stream(stream_key, stream);
         });
+    }
+
+    fn passing(&mut self, key: &Key, operation: &Node) {
+        if operation.get("path").is_none() {
+            let message = format!("the operation {} has no `path`", quoted(&key.text));
+            self.error_at_key(codes::OPERATION_SHAPE, key, message, "add `path:` (where the calls go)");
+        }
+        for (other, _) in operation.as_map().unwrap_or_default() {
+            if !PASSING_KEYS.contains(&&*other.text) {
+                let message = format!("bytes pass, so {} has no effect", quoted(&other.text));
+                let help = "remove it (in a child with `null`), or remove `pass`";
+                self.error_at_key(codes::OPERATION_SHAPE, other, message, help);
+            }
+        }
+        let pointer = format!("{}/headers", self.pointer);
+        self.each_in(operation.get("headers"), &pointer, Check::header);
     }
 
     fn via(&mut self, key: &Key, operation: &Node, via: &Node, operations: Option<&Node>) {

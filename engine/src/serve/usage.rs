@@ -25,12 +25,18 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Whether it counts anything.
+    pub(crate) fn says_something(&self) -> bool {
+        self.prompt_tokens.is_some() || self.completion_tokens.is_some() || self.total_tokens.is_some()
+    }
+
     /// Reads a standard `usage` object; none if it is not one.
     pub(crate) fn of(value: Value<'_>) -> Option<Usage> {
         value.as_object()?;
         Some(Usage {
-            prompt_tokens: count(value.get("prompt_tokens")),
-            completion_tokens: count(value.get("completion_tokens")),
+            prompt_tokens: count(value.get("prompt_tokens")).or_else(|| count(value.get("input_tokens"))),
+            completion_tokens: count(value.get("completion_tokens"))
+                .or_else(|| count(value.get("output_tokens"))),
             total_tokens: count(value.get("total_tokens")),
             prompt_tokens_details: details(value.get("prompt_tokens_details")),
             completion_tokens_details: details(value.get("completion_tokens_details")),

@@ -31,6 +31,29 @@ pub(crate) const OPERATIONS: &[(&str, &str)] = &[
     ("rerank", "Reranking: a query and documents in, their order out."),
 ];
 
+/// Operations whose bytes may pass: name, the client's path behind `/v1`, what it is.
+pub(crate) const PASSING: &[(&str, &str, &str)] = &[
+    ("responses", "/responses", "Responses: items in, items out; streams, background runs, stored answers."),
+    ("conversations", "/conversations", "Stored conversations of the responses."),
+    ("images", "/images/generations", "Image generation: a text in, images out."),
+    ("image_edits", "/images/edits", "Image editing: images and a text in, images out."),
+    ("image_variations", "/images/variations", "Image variation: an image in, images out."),
+    ("speech", "/audio/speech", "Speech: a text in, audio out."),
+    ("transcriptions", "/audio/transcriptions", "Transcription: audio in, its text out."),
+    ("translations", "/audio/translations", "Translation: audio in, an English text out."),
+    ("moderations", "/moderations", "Moderation: texts and images in, what is wrong with them out."),
+    ("files", "/files", "Files that other operations work on."),
+    ("uploads", "/uploads", "Large files, in parts."),
+    ("batches", "/batches", "Requests by the thousand, answered within a day."),
+    ("fine_tuning", "/fine_tuning/jobs", "Fine-tuning jobs."),
+    ("assistants", "/assistants", "Assistants."),
+    ("threads", "/threads", "Threads of assistants, their messages and runs."),
+    ("vector_stores", "/vector_stores", "Stores of files that can be searched."),
+    ("containers", "/containers", "Containers that code runs in, and their files."),
+    ("videos", "/videos", "Videos: a text in, a job and later a video out."),
+    ("models", "/models", "The provider's own list of models."),
+];
+
 /// Names in scope where a request is written.
 pub(crate) const REQUEST_SCOPE: &[&str] = &["$", "$std", "$raw", "$model", "$config", "$caps", "$ctx"];
 /// Names in scope where an answer is read.
@@ -303,6 +326,16 @@ pub(crate) struct Operation {
     /// The standard answer, made from the provider's answer; `$` alone if it already is one.
     #[schemars(title = "Response mapping", extend("x-scope" = RESPONSE_SCOPE, "examples" = ["$"]))]
     pub response: Option<Template>,
+    /// The calls whose bytes pass in both directions: a method, and what follows `path`, with `{name}` for any one segment.
+    /// Only `model` is replaced in a request, and only errors are rewritten.
+    #[schemars(title = "Passing calls", extend("minItems" = 1, "uniqueItems" = true, "items" = { "type": "string",
+        "pattern": "^(GET|POST|PUT|PATCH|DELETE)( (/([A-Za-z0-9_.-]+|\\{[a-z_]+\\}))+)?$",
+        "patternErrorMessage": "a call is a method, and what follows the path: `POST`, `GET /{id}`, `POST /{id}/cancel`" },
+        "examples" = [["POST", "GET /{id}", "DELETE /{id}"]]))]
+    pub pass: Option<Vec<String>>,
+    /// What the usage record learns of an answer whose bytes pass, or of each event of one: `model` and a standard `usage`.
+    #[schemars(title = "Record mapping", extend("x-scope" = RESPONSE_SCOPE, "examples" = [{ "usage": "$.usage" }]))]
+    pub record: Option<Template>,
     /// How a streamed answer is read. Without it the operation cannot stream.
     #[schemars(title = "Stream", extend("examples" = [{ "pass": true }]))]
     pub stream: Option<Stream>,

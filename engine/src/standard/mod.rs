@@ -31,11 +31,11 @@ pub struct Standard {
 }
 
 /// The operations that have a standard form, and so are translated.
-pub const OPERATIONS: [&str; 4] = ["chat", "completions", "embeddings", "rerank"];
+pub const OPERATIONS: [&str; 5] = ["chat", "completions", "embeddings", "rerank", "images"];
 
 /// The standard of an operation, one of [`OPERATIONS`].
 pub fn standard(operation: &str) -> Option<&'static Standard> {
-    static ALL: LazyLock<[Standard; 4]> = LazyLock::new(|| {
+    static ALL: LazyLock<[Standard; 5]> = LazyLock::new(|| {
         [
             Standard::of(
                 "chat",
@@ -62,15 +62,29 @@ pub fn standard(operation: &str) -> Option<&'static Standard> {
                 include_str!("../../../schema/standard/rerank.response.json"),
                 "{}",
             ),
+            Standard::of(
+                "images",
+                include_str!("../../../schema/standard/images.request.normalised.json"),
+                include_str!("../../../schema/standard/images.response.json"),
+                "{}",
+            ),
         ]
     });
     ALL.iter().find(|standard| standard.name == operation)
+}
+
+/// The standard of operations whose bytes pass: nothing is known of them.
+pub fn passing() -> &'static Standard {
+    static PASSING: LazyLock<Standard> =
+        LazyLock::new(|| Standard::of("", r#"{"type":"object","x-opaque":true}"#, "{}", "{}"));
+    &PASSING
 }
 
 impl Standard {
     fn of(name: &'static str, request: &str, response: &str, chunk: &str) -> Self {
         let action: fn(&str) -> Action = match name {
             "chat" => chat::action,
+            "images" => |_| Action::Keep,
             _ => normalise::list_action,
         };
         let (request, leaves) = compile(request, action);

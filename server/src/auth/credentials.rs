@@ -98,6 +98,11 @@ impl Credentials {
 }
 
 impl Credentials {
+    /// Whether a request's body must be known before it is sent.
+    pub(crate) fn signs(&self) -> bool {
+        matches!(self.0, Kind::Signed(_))
+    }
+
     /// Hears how the provider answered: a token or key that it refuses may have been revoked before its time.
     pub(crate) fn answered(&self, status: u16) {
         if !matches!(status, 401 | 403) {

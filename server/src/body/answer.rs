@@ -1,6 +1,5 @@
 //! The body of what the gateway answers: all of it at once, or a stream.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,6 +7,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::Relay;
+use crate::pass::{Broken, Passing};
 
 /// A body for hyper's server side.
 pub(crate) enum Answer {
@@ -15,6 +15,8 @@ pub(crate) enum Answer {
     Whole(Option<Bytes>),
     /// A stream that ends when the provider's does.
     Stream(Box<Relay>),
+    /// What a provider sends, as it is.
+    Passing(Box<Passing>),
 }
 
 impl Answer {
@@ -26,16 +28,16 @@ impl Answer {
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Broken;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
             Answer::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Answer::Stream(relay) => {
                 relay.poll_bytes(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+            }
+            Answer::Passing(passing) => {
+                passing.poll_bytes(cx).map(|bytes| bytes.map(|bytes| bytes.map(Frame::data)))
             }
         }
     }
@@ -43,7 +45,7 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match self {
             Answer::Whole(bytes) => bytes.is_none(),
-            Answer::Stream(_) => false,
+            Answer::Stream(_) | Answer::Passing(_) => false,
         }
     }
 
@@ -52,7 +54,8 @@ impl Body for Answer {
             Answer::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Answer::Stream(_) => SizeHint::default(),
+            // The length of what passes stands in the head.
+            Answer::Stream(_) | Answer::Passing(_) => SizeHint::default(),
         }
     }
 }

@@ -10,5 +10,5 @@ mod zstd;
 pub(crate) use answer::Answer;
 pub(crate) use collect::collect;
 pub(crate) use decompress::{ACCEPTED, Decompressor};
-pub(crate) use read::{check_media_type, is_json, read};
+pub(crate) use read::{check_media_type, discard, is_json, read};
 pub(crate) use relay::Relay;

@@ -95,7 +95,8 @@ async fn next(body: &mut Incoming, idle: Duration) -> Result<Bytes, Fault> {
     }
 }
 
-async fn discard(mut body: Incoming, limit: usize) {
+/// Throws away at most `limit` bytes, for a short while.
+pub(crate) async fn discard(mut body: Incoming, limit: usize) {
     let deadline = Instant::now() + DISCARD;
     let mut left = limit;
     while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {

@@ -371,6 +371,7 @@ fn minimal(operation: &str, model: &str) -> String {
     match operation {
         "completions" => json!({ "model": model, "prompt": "Hi" }),
         "embeddings" => json!({ "model": model, "input": "Hi" }),
+        "images" => json!({ "model": model, "prompt": "Hi" }),
         "rerank" => json!({ "model": model, "query": "Hi", "documents": ["Hi"] }),
         _ => json!({ "model": model, "messages": [{ "role": "user", "content": "Hi" }] }),
     }

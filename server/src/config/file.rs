@@ -195,6 +195,12 @@ pub struct LimitsSection {
     /// Body of a provider's whole answer, decompressed; more is a 502.
     #[schemars(title = "Answer size", example = "64MiB")]
     pub response_bytes: Size,
+    /// Body of a request that passes as it is (files, audio, images); more is a 413.
+    #[schemars(title = "Upload size", example = "512MiB")]
+    pub upload_bytes: Size,
+    /// Body of an answer that passes as it is; more cuts the connection.
+    #[schemars(title = "Download size", example = "1024MiB")]
+    pub download_bytes: Size,
     /// One event of a provider's stream; more ends the stream with an error.
     #[schemars(title = "Event size", example = "1MiB")]
     pub event_bytes: Size,
@@ -215,6 +221,10 @@ pub const HEAD_BYTES: Size = Size::kib(16);
 pub const BODY_BYTES: Size = Size::mib(32);
 /// Default of `limits.response_bytes`.
 pub const RESPONSE_BYTES: Size = Size::mib(64);
+/// Default of `limits.upload_bytes`.
+pub const UPLOAD_BYTES: Size = Size::mib(512);
+/// Default of `limits.download_bytes`.
+pub const DOWNLOAD_BYTES: Size = Size::mib(1024);
 /// Default of `limits.event_bytes`.
 pub const EVENT_BYTES: Size = Size::mib(1);
 /// Default of `limits.depth`.
@@ -230,6 +240,8 @@ impl Default for LimitsSection {
             head_bytes: HEAD_BYTES,
             body_bytes: BODY_BYTES,
             response_bytes: RESPONSE_BYTES,
+            upload_bytes: UPLOAD_BYTES,
+            download_bytes: DOWNLOAD_BYTES,
             event_bytes: EVENT_BYTES,
             depth: DEPTH,
             in_flight: IN_FLIGHT,

@@ -18,7 +18,7 @@ use crate::config::{LimitsSection, TimeoutsSection};
 use crate::respond::Fault;
 use crate::router::OperationRoute;
 use crate::telemetry::Recorder;
-pub(crate) use names::Pick;
+pub(crate) use names::{Pick, check_model};
 pub(crate) use provider::Provider;
 
 /// The word in front of the simulator's models: `demo/<spec>[/<model>]`.

@@ -74,6 +74,11 @@ pub(crate) fn check(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// The same as a refusal.
+pub(crate) fn check_model(name: &str) -> Result<(), Refusal> {
+    check(name).map_err(bad_name)
+}
+
 fn bad_name(message: &'static str) -> Refusal {
     Refusal {
         status: 400,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use interlingua_engine::{Decoded, StreamDecoder, Usage};
+use interlingua_engine::{Decoded, Observed, StreamDecoder, Usage};
 use serde_json::value::RawValue;
 
 use super::record::{ABANDONED, Ai, Meta, Payload, Proxy, Record, RecordUsage};
@@ -181,6 +181,29 @@ impl Entry {
         })
     }
 
+    /// The answer turns out to be a stream.
+    pub(crate) fn streams(&mut self) {
+        if let Some(open) = &mut self.0 {
+            open.stream = true;
+        }
+    }
+
+    /// An answer whose bytes passed, to its end or not.
+    pub(crate) fn finish_passed(
+        &mut self,
+        status: u16,
+        observed: &Observed,
+        class: Option<&'static str>,
+    ) -> Ticket {
+        self.close(|_| passed(status, observed, class))
+    }
+
+    /// The same, whose client went away.
+    pub(crate) fn abandon_passed(&mut self, observed: &Observed) {
+        // Nobody is left to wait for.
+        drop(self.close(|_| passed(CLIENT_CLOSED, observed, Some(ABANDONED))));
+    }
+
     /// An error instead of an answer.
     pub(crate) fn fail(&mut self, status: u16, class: &'static str) -> Ticket {
         self.close(|_| End { status, class: Some(class), ..End::default() })
@@ -207,6 +230,16 @@ impl Entry {
             }
             None => Ticket::Done,
         }
+    }
+}
+
+fn passed<'e>(status: u16, observed: &'e Observed, class: Option<&'static str>) -> End<'e> {
+    End {
+        status,
+        class,
+        usage: observed.usage.as_ref(),
+        model: observed.model.as_deref(),
+        finish_reason: None,
     }
 }
 

@@ -52,6 +52,11 @@ impl Address {
         })
     }
 
+    /// Query of the base URL without `?`; may be empty.
+    pub(crate) fn query(&self) -> &str {
+        &self.query
+    }
+
     /// The request target for `path` (percent-encoded, from `/`, or empty) and `query` (without `?`), in origin form.
     /// None if they are not legal in a request line.
     pub(crate) fn target(&self, path: &str, query: &str) -> Option<Uri> {

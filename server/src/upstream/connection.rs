@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
+use super::Outgoing;
 use super::pool::Pool;
 use super::transport::Transport;
 use crate::respond::Fault;
@@ -30,11 +30,11 @@ const READ_BUFFER_BYTES: usize = 256 * 1024;
 /// Frames behind a stream's last event that are read to find the end of the body.
 const MAX_TAIL_FRAMES: usize = 4;
 
-type Driver = http1::Connection<TokioIo<Transport>, Full<Bytes>>;
+type Driver = http1::Connection<TokioIo<Transport>, Outgoing>;
 
 /// A connection, idle or at work.
 pub(crate) struct Connection {
-    sender: http1::SendRequest<Full<Bytes>>,
+    sender: http1::SendRequest<Outgoing>,
     /// None once it has ended.
     driver: Option<Box<Driver>>,
     idle_since: Instant,
@@ -43,7 +43,7 @@ pub(crate) struct Connection {
 /// Why there is no answer.
 pub(crate) enum Unsent {
     /// Nothing was written: here is the request again.
-    Retry(Box<Request<Full<Bytes>>>),
+    Retry(Box<Request<Outgoing>>),
     /// It may have reached the provider.
     Fault(Fault),
 }
@@ -76,7 +76,7 @@ impl Connection {
     /// Writes `request` and waits for the head of its answer.
     pub(crate) async fn exchange(
         &mut self,
-        request: Request<Full<Bytes>>,
+        request: Request<Outgoing>,
     ) -> Result<Response<Incoming>, Unsent> {
         let mut answer = pin!(self.sender.try_send_request(request));
         let answer = poll_fn(|cx| {

@@ -6,11 +6,15 @@
 
 mod address;
 mod connection;
+mod outgoing;
 mod pool;
 mod tls;
 mod transport;
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,8 +25,11 @@ use tokio::time::timeout;
 
 pub(crate) use address::{Address, base_path};
 pub(crate) use connection::UpstreamBody;
+pub(crate) use outgoing::Outgoing;
 pub(crate) use tls::{Tls, TlsOnce};
 
+use crate::alarm::Alarm;
+use crate::pass::{Progress, Upload};
 use crate::respond::Fault;
 use connection::{Connection, Unsent};
 use pool::Pool;
@@ -52,22 +59,44 @@ impl Upstream {
         request: Request<Full<Bytes>>,
         first_byte: Duration,
     ) -> Result<Response<UpstreamBody>, Fault> {
-        let exchange = async {
-            let mut request = request;
-            if let Some(connection) = self.pool.take() {
-                match self.exchange(connection, request).await {
-                    Err(Unsent::Retry(unsent)) => request = *unsent,
-                    Err(Unsent::Fault(fault)) => return Err(fault),
-                    Ok(answer) => return Ok(answer),
-                }
+        let call = self.call(request.map(Outgoing::Whole));
+        timeout(first_byte, call).await.unwrap_or(Err(Fault::FirstByteTimeout))
+    }
+
+    /// The same with a body that is still coming: the time begins anew with each piece of it.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection.
+    pub(crate) async fn send_upload(
+        &self,
+        request: Request<Upload>,
+        first_byte: Duration,
+        progress: &Progress,
+    ) -> Result<Response<UpstreamBody>, Fault> {
+        let mut call = pin!(self.call(request.map(|upload| Outgoing::Upload(Box::new(upload)))));
+        let mut alarm = Alarm::default();
+        poll_fn(|cx| match call.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(answer),
+            Poll::Pending => {
+                alarm.poll(progress.last() + first_byte, cx).map(|()| Err(Fault::FirstByteTimeout))
             }
-            let connection = self.connect().await?;
-            self.exchange(connection, request).await.map_err(|unsent| match unsent {
-                Unsent::Retry(_) => Fault::Closed,
-                Unsent::Fault(fault) => fault,
-            })
-        };
-        timeout(first_byte, exchange).await.unwrap_or(Err(Fault::FirstByteTimeout))
+        })
+        .await
+    }
+
+    async fn call(&self, mut request: Request<Outgoing>) -> Result<Response<UpstreamBody>, Fault> {
+        if let Some(connection) = self.pool.take() {
+            match self.exchange(connection, request).await {
+                Err(Unsent::Retry(unsent)) => request = *unsent,
+                Err(Unsent::Fault(fault)) => return Err(fault),
+                Ok(answer) => return Ok(answer),
+            }
+        }
+        let connection = self.connect().await?;
+        self.exchange(connection, request).await.map_err(|unsent| match unsent {
+            Unsent::Retry(_) => Fault::Closed,
+            Unsent::Fault(fault) => fault,
+        })
     }
 
     async fn connect(&self) -> Result<Connection, Fault> {
@@ -81,7 +110,7 @@ impl Upstream {
     async fn exchange(
         &self,
         mut connection: Connection,
-        request: Request<Full<Bytes>>,
+        request: Request<Outgoing>,
     ) -> Result<Response<UpstreamBody>, Unsent> {
         let answer = connection.exchange(request).await?;
         Ok(answer.map(|incoming: Incoming| UpstreamBody::new(incoming, connection, Arc::clone(&self.pool))))

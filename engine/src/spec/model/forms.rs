@@ -13,7 +13,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
-use super::{Auth, OPERATIONS, Operation, Step};
+use super::{Auth, OPERATIONS, Operation, PASSING, Step};
 use crate::spec::operators::{Form, KEYS, OperatorKey, Role};
 
 /// Where a text stands, or a mapping that yields one.
@@ -226,7 +226,7 @@ impl JsonSchema for Operations {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let operation = generator.subschema_for::<Operation>().to_value();
-        let described = |&(name, description): &(&str, &str)| {
+        let described = |(name, description): (&str, &str)| {
             let mut schema = operation.clone();
             if let Some(schema) = schema.as_object_mut() {
                 schema.insert("title".to_owned(), json!(name));
@@ -235,7 +235,12 @@ impl JsonSchema for Operations {
             }
             (name.to_owned(), schema)
         };
-        let properties: Map<String, Value> = OPERATIONS.iter().map(described).collect();
+        let properties: Map<String, Value> = OPERATIONS
+            .iter()
+            .copied()
+            .chain(PASSING.iter().map(|(name, _, description)| (*name, *description)))
+            .map(described)
+            .collect();
         json_schema!({
             "type": "object",
             "properties": properties,

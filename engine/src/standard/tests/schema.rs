@@ -28,6 +28,9 @@ fn schemas() -> BTreeMap<&'static str, Json> {
         "rerank.request",
         "rerank.request.normalised",
         "rerank.response",
+        "images.request",
+        "images.request.normalised",
+        "images.response",
         "error",
         "usage-record",
     ]
@@ -185,6 +188,7 @@ fn answers_are_compiled_completely() {
         ("completions.response", standard("completions").unwrap().chunk()),
         ("embeddings.response", standard("embeddings").unwrap().response()),
         ("rerank.response", standard("rerank").unwrap().response()),
+        ("images.response", standard("images").unwrap().response()),
     ] {
         for path in properties(&schemas[name]).keys() {
             let mut shape = shape;
