@@ -15,9 +15,10 @@ pub struct Library {
 }
 
 /// One checked spec. It becomes a [`Program`] with an operator's settings.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Spec {
     name: String,
+    parent: Option<String>,
     tree: Yaml,
     variables: Vec<Variable>,
     sources: Sources,
@@ -31,12 +32,18 @@ impl Library {
     pub fn load(sources: impl IntoIterator<Item = Source>) -> Result<Library, SpecErrors> {
         let (resolved, mut diagnostics) = resolve(sources.into_iter().collect());
         let mut specs = Vec::with_capacity(resolved.len());
-        for Resolved { name, tree, .. } in resolved {
+        for Resolved { name, tree, parents, .. } in resolved {
             if let Err(errors) = compile(&name, &tree, &Settings::default(), true) {
                 diagnostics.extend(errors);
             }
             let variables = variables(&tree);
-            specs.push(Spec { name, tree, variables, sources: diagnostics.sources().clone() });
+            specs.push(Spec {
+                name,
+                parent: parents.into_iter().next(),
+                tree,
+                variables,
+                sources: diagnostics.sources().clone(),
+            });
         }
         diagnostics.finish()?;
         specs.sort_by(|left, right| left.name.cmp(&right.name));
@@ -105,6 +112,11 @@ impl Spec {
         let auth = self.tree.get("auth");
         let mechanism = |auth: &Yaml| crate::compile::MECHANISMS.iter().any(|name| auth.get(name).is_some());
         auth.is_some_and(|auth| auth.as_seq().is_some() || mechanism(auth))
+    }
+
+    /// The spec it extends.
+    pub fn parent(&self) -> Option<&str> {
+        self.parent.as_deref()
     }
 
     /// What an operator may set.

@@ -198,6 +198,15 @@ impl<'s> Compiler<'s> {
         }
     }
 
+    /// Members whose mapping may not be an operator itself.
+    pub(super) fn members(&mut self, members: &'s [(Key, Yaml)], carry: bool) -> Vec<(Box<str>, Node)> {
+        for (key, _) in members.iter().filter(|(key, _)| is_operator_key(&key.text)) {
+            let help = "put the operator into the value of a member";
+            self.error_with(codes::BAD_ARGUMENT, key.at, format!("`{}` does not go here", key.text), help);
+        }
+        self.plain_members(members, carry).into()
+    }
+
     fn plain_members(&mut self, members: &'s [(Key, Yaml)], carry: bool) -> Members {
         members
             .iter()
@@ -253,7 +262,10 @@ impl<'s> Compiler<'s> {
             "$merge" => self.merge(value, members, carry),
             "$from_json" => self.parse_json(value, members, carry),
             "$to_json" => Some(Node::ToJson(Box::new(self.inner(operator, value, carry)))),
-            "$sum" => self.nodes(operator, value, carry).map(Node::Sum),
+            "$sum" => match value.as_seq() {
+                Some(_) => self.nodes(operator, value, carry).map(Node::Sum),
+                None => Some(Node::Sum(Box::new([self.inner(operator, value, carry)]))),
+            },
             "$clamp" => self.clamp(yaml, value, members, carry),
             "$split" if find(members, "$regex").is_some() => {
                 if let Some(by) = find(members, "$by") {
@@ -338,7 +350,8 @@ impl<'s> Compiler<'s> {
                         "`$if` needs members, `$then` or `$else` beside it",
                     );
                 }
-                fold_object(inner)
+                // Without members and `$then` there is nothing where the condition holds.
+                if inner.is_empty() { Node::Const(Const::Absent) } else { fold_object(inner) }
             }
         };
         let otherwise = self.argument(members, "$else", carry).unwrap_or(Node::Const(Const::Absent));
@@ -755,14 +768,11 @@ impl<'s> Compiler<'s> {
         carry: bool,
     ) -> Option<Node> {
         let at = self.needed(yaml, members, "$pick", "$at")?;
-        let place = match (at.as_int(), at.as_str()) {
+        // Which item is chosen is a read as in a condition: it carries nothing.
+        let place = match (at.as_int(), self.within("$at", |this| this.mapping(at, false))) {
             (Some(place), _) => PickAt::Place(place),
-            (None, Some(text)) if text.starts_with('$') => PickAt::Computed(self.inner("$at", at, false)),
-            (None, Some(name)) => PickAt::Member(name.into()),
-            _ => {
-                self.error(codes::BAD_ARGUMENT, at.at, "`$at` takes a place, a name, or a path to one");
-                return None;
-            }
+            (None, Node::Const(Const::Plain(name) | Const::Text(name))) => PickAt::Member((*name).into()),
+            (None, place) => PickAt::Computed(place),
         };
         let value = self.inner("$pick", value, carry);
         Some(Node::Pick(Box::new(Pick { value, at: place })))

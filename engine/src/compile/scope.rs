@@ -119,6 +119,8 @@ pub(crate) struct Compiler<'s> {
     pub(crate) tables: HashMap<&'s str, Arc<Table>>,
     pub(crate) fragments: HashMap<&'s str, &'s Yaml>,
     pub(crate) settings: HashMap<String, Setting>,
+    /// Members of answers that the standard format does not have.
+    pub(crate) extensions: Vec<&'s str>,
     pub(crate) facts: Vec<String>,
     /// Names that the path of the route being compiled captures.
     pub(crate) captures: Vec<String>,

@@ -242,6 +242,7 @@ pub(crate) struct Errors {
     pub(crate) param: Option<Node>,
     pub(crate) status: Option<Node>,
     pub(crate) class: Option<Node>,
+    pub(crate) retry_after: Option<Node>,
     pub(crate) request_id: Option<Node>,
     pub(crate) slots: usize,
 }

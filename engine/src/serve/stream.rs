@@ -272,7 +272,9 @@ impl Core {
         let seen = self.observer.see(frame, done, exchange.usage_wanted, &self.arena);
         match seen {
             Seen::Drop | Seen::Malformed => {}
-            _ if frame.odd => write_event(frame, out),
+            // Nothing but the word, whatever else its event held.
+            Seen::Done if frame.raw.trim_ascii() != DONE.trim_ascii() => out.extend_from_slice(DONE),
+            _ if frame.odd || simdutf8::basic::from_utf8(frame.raw).is_err() => write_event(frame, out),
             _ => out.extend_from_slice(frame.raw),
         }
         match seen {

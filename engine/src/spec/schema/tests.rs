@@ -99,7 +99,7 @@ fn operators_are_explained() {
 fn values_of_the_wrong_kind() {
     check_rest(
         "  chat: { path: 3, method: FETCH, reject: [{ if: $.n }], headers: { X-Key: a }, index: {} }\n  embeddings:\n",
-        "x:5:17: error[E0203]: expected a text, found a whole number\n  help: for example: \"/v1/messages\"\n\
+        "x:5:17: error[E0203]: expected a text or a mapping, found a whole number\n  help: for example: \"/v1/messages\"\n\
          x:5:28: error[E0204]: `FETCH` is not allowed here\n  help: allowed: POST, PUT, PATCH, GET, DELETE\n\
          x:5:44: error[E0202]: the key `message` is missing\n  help: add `message:` (Message)\n\
          x:5:69: error[E0205]: `X-Key` is not a name for this place\n  help: write `x-key`\n\
