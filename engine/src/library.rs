@@ -82,11 +82,6 @@ impl Spec {
         self.text("status")
     }
 
-    /// The spec that says what this one does not.
-    pub fn parent(&self) -> Option<&str> {
-        self.text("extends")
-    }
-
     /// The path of its file, as it was given to [`Library::load`].
     pub fn file(&self) -> &str {
         self.sources.path(self.tree.at.file)

@@ -42,7 +42,8 @@ pub(super) fn section(text: &mut String, spec: &Spec) {
     } else {
         let _ = writeln!(
             text,
-            "The class of an error comes from {}; where nothing fits, from its HTTP status.\n",
+            "The class of an error comes from {}; where nothing fits, from its HTTP status. \
+             Where several rows fit, the spec's order counts.\n",
             codes(&found.places)
         );
     }

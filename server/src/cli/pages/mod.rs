@@ -6,6 +6,7 @@ mod errors;
 mod markdown;
 
 use std::fmt::Write as _;
+use std::iter;
 
 use interlingua_engine::{Operation, Program, Spec, SpecErrors, Support, Variable};
 use serde_json::Value;
@@ -83,6 +84,7 @@ pub fn page(spec: &Spec, built_in: bool) -> Result<String, SpecErrors> {
     coordinates(&mut text, spec, &program);
     settings(&mut text, spec);
     requests(&mut text, spec, &program);
+    answers(&mut text, spec);
     errors::section(&mut text, spec);
     models(&mut text, spec);
     names(&mut text, spec);
@@ -179,6 +181,8 @@ fn settings(text: &mut String, spec: &Spec) {
         text.push_str("Requests carry no credentials.\n");
     } else if alternatives.len() > 1 {
         text.push_str("Credentials go the first of these ways whose condition holds:\n\n");
+    } else if spec.variables().iter().any(|variable| variable.secret && variable.required) {
+        text.push_str("Credentials go here:\n\n");
     } else {
         text.push_str("Credentials go here, if there are any:\n\n");
     }
@@ -220,6 +224,9 @@ fn kind(variable: &Variable) -> String {
     }
     if variable.required {
         text.push_str(", **required**");
+    }
+    if !variable.unless.is_empty() {
+        let _ = write!(text, " unless {} is set", codes(&variable.unless));
     }
     text
 }
@@ -271,7 +278,13 @@ fn credentials(spec: &Spec) -> String {
         ([], []) => {}
         ([], [one]) => parts.push(format!("{}, optional", told(one))),
         ([], several) => parts.push(list(several, " or ")),
-        (required, _) => parts.push(list(required, ", ")),
+        (required, _) => {
+            let each = required.iter().map(|one| {
+                let instead = others.iter().filter(|other| one.unless.contains(&other.name));
+                iter::once(one).chain(instead).map(|it| told(it)).collect::<Vec<_>>().join(" or ")
+            });
+            parts.push(each.collect::<Vec<_>>().join(", "));
+        }
     }
     let alternatives = alternatives(spec);
     let mut known: Vec<&str> = alternatives.iter().flat_map(mechanisms).map(|(name, _)| name).collect();
@@ -328,25 +341,19 @@ fn extras(text: &mut String, operation: &Operation) {
     let Some(extras) = operation.extras() else { return };
     let mut said = Vec::new();
     if !extras.rejected.is_empty() {
-        said.push(format!("{} are refused", codes(extras.rejected)));
+        said.push(format!("refused: {}", codes(extras.rejected)));
     }
     if !extras.ignored.is_empty() {
-        said.push(format!("{} are ignored", codes(extras.ignored)));
+        said.push(format!("ignored: {}", codes(extras.ignored)));
     }
-    match (extras.all, extras.carried.is_empty(), extras.left.is_empty()) {
-        (true, _, true) => said.push("all others go on as they came".to_owned()),
-        (true, _, false) => said.push(format!("all but {} go on as they came", codes(extras.left))),
-        (false, true, _) => said.push("lost and reported".to_owned()),
-        (false, false, _) => {
-            said.push(format!("{} are mapped, others are lost and reported", codes(extras.carried)));
-        }
-    }
-    if let [only] = &mut *said
-        && only.starts_with("all others")
-    {
-        *only = "go on as they came".to_owned();
-    }
-    let _ = writeln!(text, "- **Outside the standard format**: {}.", said.join("; "));
+    let others = if said.is_empty() { "" } else { "all others " };
+    said.push(match (extras.all, extras.carried.is_empty(), extras.left.is_empty()) {
+        (true, _, true) => format!("{others}go on as they came"),
+        (true, _, false) => format!("all but {} go on as they came", codes(extras.left)),
+        (false, true, _) => format!("{others}are lost and reported"),
+        (false, false, _) => format!("mapped: {}; all others are lost and reported", codes(extras.carried)),
+    });
+    let _ = writeln!(text, "- **Members outside the standard format**: {}.", said.join("; "));
 }
 
 /// What is refused by `reject`, and by `$error` in the mapping and in the fragments that it uses.
@@ -391,6 +398,18 @@ fn errors_in(value: &Value, fragments: &Value, used: &mut Vec<String>, found: &m
 /// A message for clients; computed ones are not read.
 fn sentence(message: &Value) -> String {
     message.as_str().map_or_else(|| "a message that is computed".to_owned(), escaped)
+}
+
+fn answers(text: &mut String, spec: &Spec) {
+    let own = spec.section("extensions").unwrap_or_default();
+    let own: Vec<&str> = own.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !own.is_empty() {
+        let _ = write!(
+            text,
+            "\n## What answers have more\n\nMembers that the standard format does not have: {}.\n",
+            codes(own)
+        );
+    }
 }
 
 fn models(text: &mut String, spec: &Spec) {
