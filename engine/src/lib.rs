@@ -32,7 +32,7 @@ pub use program::credentials::{
     Algorithm, Assertion, Credentials, SigV4, SigningKey, TokenBody, TokenRequest,
 };
 pub use program::pass::{Found, Pass};
-pub use program::{Operation, Program, Support};
+pub use program::{Extras, Operation, Program, Support};
 pub use resolve::Source;
 pub use secret::Secret;
 pub use serve::{

@@ -82,6 +82,22 @@ impl Spec {
         self.text("status")
     }
 
+    /// The path of its file, as it was given to [`Library::load`].
+    pub fn file(&self) -> &str {
+        self.sources.path(self.tree.at.file)
+    }
+
+    /// The comment that its file begins with, without the number signs: by custom, the sources and when they were read.
+    pub fn comment(&self) -> String {
+        let lines = self.sources.text(self.tree.at.file).lines().map_while(|line| line.strip_prefix('#'));
+        lines.flat_map(|line| [line.strip_prefix(' ').unwrap_or(line), "\n"]).collect()
+    }
+
+    /// What it says under a key of the top level, with what it inherits, in the order of the files.
+    pub fn section(&self, key: &str) -> Option<serde_json::Value> {
+        self.tree.get(key).map(Yaml::to_json)
+    }
+
     fn text(&self, key: &str) -> Option<&str> {
         self.tree.get(key).and_then(Yaml::as_str)
     }

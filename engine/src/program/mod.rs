@@ -142,6 +142,31 @@ impl Operation {
         }
     }
 
+    /// What becomes of members that the standard request does not have. None if another operation does the work.
+    pub fn extras(&self) -> Option<Extras> {
+        if self.via.is_some() {
+            return None;
+        }
+        let (mut carried, mut left) = (Vec::new(), Vec::new());
+        for (place, name) in self.extras.iter().enumerate() {
+            let there =
+                if self.carries_extra(self.reads.extras, Some(place)) { &mut carried } else { &mut left };
+            there.push(name.to_string());
+        }
+        let rejected = self.unsupported.reject_extras.iter().map(ToString::to_string).collect();
+        let ignored = self.unsupported.ignore_extras.iter().map(ToString::to_string).collect();
+        Some(Extras { all: self.carries_extra(self.reads.extras, None), carried, left, rejected, ignored })
+    }
+
+    /// Whether a set of extras holds the one at that place of the list, or one that has no place.
+    pub(crate) fn carries_extra(&self, set: u64, place: Option<usize>) -> bool {
+        match place {
+            Some(place) => set & (1 << place) != 0,
+            // A spread of the whole request sets every bit, also those without a name.
+            None => set & (1 << 63) != 0 && self.extras.len() < 64,
+        }
+    }
+
     /// Each leaf under this operation's own name, and what becomes of it in the chat that serves it.
     fn support_through(&self, chat: &Operation) -> Support {
         let mut support = Support::default();
@@ -179,6 +204,21 @@ pub struct Support {
     pub ignored: Vec<String>,
     /// Left out and reported.
     pub reported: Vec<String>,
+}
+
+/// What becomes of members that the standard request does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extras {
+    /// Whether they go on as they came, but for those in `left`.
+    pub all: bool,
+    /// Read by name.
+    pub carried: Vec<String>,
+    /// Known by name, and not carried.
+    pub left: Vec<String>,
+    /// Answered with 400.
+    pub rejected: Vec<String>,
+    /// Left out without a word, because the answer means the same.
+    pub ignored: Vec<String>,
 }
 
 /// A condition under which a request is refused.

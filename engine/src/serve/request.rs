@@ -283,7 +283,9 @@ impl Operation {
             }
             let name = unknown.name;
             let top = name.split(['.', '[']).next().unwrap_or(name);
-            if self.carries_extra(run, top) || self.is_listed(&self.unsupported.ignore_extras, name) {
+            let place = self.extras.iter().position(|extra| **extra == *top);
+            if self.carries_extra(run.extras, place) || self.is_listed(&self.unsupported.ignore_extras, name)
+            {
                 continue;
             }
             if self.is_listed(&self.unsupported.reject_extras, name) {
@@ -318,14 +320,6 @@ impl Operation {
 
     fn is_listed(&self, names: &[Box<str>], name: &str) -> bool {
         names.iter().any(|known| **known == *name)
-    }
-
-    fn carries_extra(&self, run: &Run<'_>, name: &str) -> bool {
-        match self.extras.iter().position(|extra| **extra == *name) {
-            Some(place) => run.extras & (1 << place) != 0,
-            // A spread of the whole request sets every bit, also those without a name.
-            None => run.extras & (1 << 63) != 0 && self.extras.len() < 64,
-        }
     }
 
     fn unsupported_field(&self, name: &str) -> Refusal {

@@ -3,6 +3,7 @@
 mod check;
 mod explain;
 mod new;
+pub mod pages;
 mod providers;
 mod schema;
 mod serve;
@@ -89,8 +90,14 @@ enum Command {
         #[arg(long, value_name = "SPEC")]
         extends: String,
     },
-    /// List the specs and what each needs
-    Providers,
+    /// List the specs and what each needs, or all that one says of itself
+    Providers {
+        /// A spec's name [default: all]
+        name: Option<String>,
+        /// As Markdown: the page of a spec, or the table of all
+        #[arg(long)]
+        markdown: bool,
+    },
     /// Look at the config
     Config {
         #[command(subcommand)]
@@ -176,7 +183,13 @@ fn execute(
             serve::simulate(&loaded()?, &spec, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
         }
         Command::New { name, extends } => new::run(&loaded()?, &name, &extends, &mut out),
-        Command::Providers => providers::run(&loaded()?, json, &mut out),
+        Command::Providers { markdown: true, .. } if json => {
+            Err(error("results are either `--json` or `--markdown`"))
+        }
+        Command::Providers { name, markdown: true } => {
+            providers::markdown(&loaded()?, name.as_deref(), &mut out)
+        }
+        Command::Providers { name, .. } => providers::run(&loaded()?, name.as_deref(), json, &mut out),
         Command::Config { what: ConfigCommand::Show } => show::run(&loaded()?, &mut out),
     }
 }

@@ -1,23 +1,33 @@
-//! `providers`: the specs, and what each needs.
+//! `providers`: the specs, and what each needs; with `--markdown` their pages.
 
 use std::io::Write;
 
-use interlingua_engine::{Spec, Variable};
+use interlingua_engine::{Library, Spec, Variable};
 use serde_json::{Value, json};
 
-use super::{Exit, json_lines, line, shown};
-use crate::config::{Config, kind_name, process_environment};
+use super::{Exit, error, json_lines, line, pages, shown};
+use crate::config::{Config, kind_name, process_environment, suggest};
 use crate::gateway::Gateway;
+use crate::library;
 
-/// Lists the built-in specs and those of the config.
-pub(super) fn run(config: &Config, json: bool, out: &mut dyn Write) -> Result<Exit, String> {
+/// Lists the built-in specs and those of the config, or the one of that name.
+pub(super) fn run(
+    config: &Config,
+    name: Option<&str>,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<Exit, String> {
     let library = Gateway::library(config).map_err(shown)?;
+    let specs = match name {
+        Some(name) => vec![find(&library, name)?],
+        None => library.specs().collect(),
+    };
     if json {
-        let all: Vec<Value> = library.specs().map(described).collect();
+        let all: Vec<Value> = specs.into_iter().map(described).collect();
         json_lines(out, &all)?;
         return Ok(Exit::Fine);
     }
-    for spec in library.specs() {
+    for spec in specs {
         let title = spec.title().unwrap_or(spec.name());
         let status = spec.status().unwrap_or("experimental");
         let operations: Vec<&str> = spec.operations().collect();
@@ -36,6 +46,27 @@ pub(super) fn run(config: &Config, json: bool, out: &mut dyn Write) -> Result<Ex
         }
     }
     Ok(Exit::Fine)
+}
+
+/// Prints the page of a spec, or the table of all.
+pub(super) fn markdown(config: &Config, name: Option<&str>, out: &mut dyn Write) -> Result<Exit, String> {
+    let library = Gateway::library(config).map_err(shown)?;
+    let text = match name {
+        Some(name) => {
+            let spec = find(&library, name)?;
+            let built_in = library::built_in().any(|source| source.path == spec.file());
+            pages::page(spec, built_in)
+        }
+        None => pages::index(library.specs()),
+    };
+    line(out, text.map_err(shown)?.trim_end()).map(|()| Exit::Fine)
+}
+
+fn find<'l>(library: &'l Library, name: &str) -> Result<&'l Spec, String> {
+    library.spec(name).ok_or_else(|| {
+        let help = suggest(name, library.specs().map(Spec::name).collect::<Vec<_>>()).unwrap_or_default();
+        error(format!("there is no spec `{name}`\n  help: {help}"))
+    })
 }
 
 fn source(variable: &Variable) -> String {
