@@ -138,7 +138,7 @@ fn variants_choose_no_further() {
     let errors = load(&[("chooser", &chooser), ("other", OTHER), ("next", &next)]).map(drop).unwrap_err();
     assert_eq!(
         errors,
-        "chooser.yaml:9:30: error[E0313]: the spec `next` chooses between specs itself\n  help: a variant is used as it is: name the spec that it would choose, or write `variants: null` where it `extends`"
+        "chooser.yaml:9:31: error[E0313]: the spec `next` chooses between specs itself\n  help: a variant is used as it is: name the spec that it would choose, or write `variants: null` where it `extends`"
     );
     // A child of the choosing spec has its variants, so it leads in a circle.
     let child = "interlingua: 1\nprovider: third\nextends: chooser\n";
