@@ -104,6 +104,12 @@ codes! {
     RESERVED_NAME = 309;
     /// an alternative of `auth` has several mechanisms, or can never be used
     AUTH_SHAPE = 310;
+    /// `variants` chooses by a variable that cannot choose, or by a value that it does not have
+    VARIANTS_SHAPE = 311;
+    /// `variants` names a spec that does not exist
+    UNKNOWN_VARIANT = 312;
+    /// a variant leads back to its spec, or to a spec that chooses again
+    VARIANT_CHOOSES = 313;
 
     // 04xx: values, paths, conditions, texts
     /// a path is not a `JSONPath` of the supported form

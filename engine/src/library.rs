@@ -5,13 +5,15 @@ use crate::diagnostic::Sources;
 use crate::diagnostic::SpecErrors;
 use crate::program::Program;
 use crate::resolve::{Resolved, Source, resolve};
-use crate::settings::{Settings, Variable, variables};
+use crate::settings::{Setting, Settings, Variable, variables};
 use crate::spec::yaml::Node as Yaml;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Specs that were loaded together: every name is bound, every mapping checked.
 #[derive(Debug)]
 pub struct Library {
-    specs: Vec<Spec>,
+    specs: Vec<Arc<Spec>>,
 }
 
 /// One checked spec. It becomes a [`Program`] with an operator's settings.
@@ -22,6 +24,16 @@ pub struct Spec {
     tree: Yaml,
     variables: Vec<Variable>,
     sources: Sources,
+    variants: Option<Variants>,
+}
+
+/// Specs that serve instead of the one that names them; they choose no further.
+#[derive(Clone, Debug)]
+struct Variants {
+    /// The variable that chooses.
+    by: String,
+    /// The spec for each of its values that does not mean the spec itself.
+    specs: Vec<(String, Arc<Spec>)>,
 }
 
 impl Library {
@@ -43,22 +55,42 @@ impl Library {
                 tree,
                 variables,
                 sources: diagnostics.sources().clone(),
+                variants: None,
             });
         }
         diagnostics.finish()?;
+        let (choosing, plain): (Vec<_>, Vec<_>) =
+            specs.into_iter().partition(|spec| spec.tree.get("variants").is_some());
+        let mut specs: Vec<Arc<Spec>> = plain.into_iter().map(Arc::new).collect();
+        let known: HashMap<&str, &Arc<Spec>> = specs.iter().map(|spec| (&*spec.name, spec)).collect();
+        let chosen = |spec: &Spec| variants(&spec.tree, &known);
+        let choosing: Vec<Arc<Spec>> =
+            choosing.into_iter().map(|spec| Arc::new(Spec { variants: chosen(&spec), ..spec })).collect();
+        specs.extend(choosing);
         specs.sort_by(|left, right| left.name.cmp(&right.name));
         Ok(Library { specs })
     }
 
     /// The spec of that name.
     pub fn spec(&self, name: &str) -> Option<&Spec> {
-        self.specs.iter().find(|spec| spec.name == name)
+        self.specs.iter().find(|spec| spec.name == name).map(|spec| &**spec)
     }
 
     /// All specs, by name.
     pub fn specs(&self) -> impl Iterator<Item = &Spec> {
-        self.specs.iter()
+        self.specs.iter().map(|spec| &**spec)
     }
+}
+
+/// What the checked `variants` of a spec lead to.
+fn variants(tree: &Yaml, known: &HashMap<&str, &Arc<Spec>>) -> Option<Variants> {
+    let said = tree.get("variants")?;
+    let by = said.get("by")?.as_str()?.to_owned();
+    let specs = said.get("use")?.as_map()?.iter().filter_map(|(value, spec)| {
+        let spec = known.get(spec.as_str()?)?;
+        Some((value.text.to_string(), Arc::clone(spec)))
+    });
+    Some(Variants { by, specs: specs.collect() })
 }
 
 impl Spec {
@@ -125,12 +157,46 @@ impl Spec {
         declared.iter().map(|(key, _)| &*key.text)
     }
 
-    /// The program for these settings.
+    /// The variable that chooses another spec instead of this one, if there are any.
+    pub fn chooser(&self) -> Option<&Variable> {
+        let variants = self.variants.as_ref()?;
+        self.variables.iter().find(|variable| variable.name == variants.by)
+    }
+
+    /// The specs that serve instead of this one, with the values of the [`Spec::chooser`] that choose them.
+    pub fn variants(&self) -> impl Iterator<Item = (&str, &Spec)> {
+        let specs = self.variants.iter().flat_map(|variants| &variants.specs);
+        specs.map(|(value, spec)| (&**value, &**spec))
+    }
+
+    /// The spec that serves for this value of the [`Spec::chooser`], or for its default: another one, or this one.
+    pub fn variant(&self, value: Option<&serde_json::Value>) -> &Spec {
+        let value = value.or_else(|| self.chooser()?.default.as_ref()).and_then(serde_json::Value::as_str);
+        self.variants().find(|(named, _)| Some(*named) == value).map_or(self, |(_, spec)| spec)
+    }
+
+    /// The program for these settings. Where they choose another spec it is that spec's, under this one's name: what chose
+    /// is left out, all other settings are settings of that spec.
     ///
     /// # Errors
     /// Settings that are missing, unknown or of the wrong type.
     pub fn compile(&self, settings: &Settings) -> Result<Program, SpecErrors> {
-        compile(&self.name, &self.tree, settings, false)
+        let by = self.chooser().map(|variable| variable.name.as_str()).unwrap_or_default();
+        let value = match settings.values.get(by) {
+            Some(Setting::Plain(value)) => Some(value),
+            _ => None,
+        };
+        let chosen = self.variant(value);
+        let rest;
+        let settings = if std::ptr::eq(chosen, self) {
+            settings
+        } else {
+            let mut values = settings.values.clone();
+            values.shift_remove(by);
+            rest = Settings { values, models: settings.models.clone() };
+            &rest
+        };
+        compile(&self.name, &chosen.tree, settings, false)
             .map_err(|errors| SpecErrors::new(self.sources.clone(), errors))
     }
 }

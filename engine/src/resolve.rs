@@ -9,7 +9,7 @@ mod rules;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::codes;
-use crate::diagnostic::{Diagnostics, Sources, SpecError, did_you_mean, quoted};
+use crate::diagnostic::{Diagnostics, Sources, SpecError, did_you_mean, pointer_join, quoted};
 use crate::spec::model::SpecFile;
 use crate::spec::schema::{self, Rules};
 use crate::spec::yaml::{At, Key, Kind, Node, parse};
@@ -139,6 +139,9 @@ impl Loader {
         for id in self.files.keys().copied().collect::<Vec<_>>() {
             self.settle(id);
         }
+        for id in self.files.keys().copied().collect::<Vec<_>>() {
+            self.variants(id);
+        }
         for file in self.files.into_values() {
             let (Some(name), State::Done(tree, parents)) = (file.name, file.state) else { continue };
             match serde_json::from_value::<SpecFile>(tree.to_json()) {
@@ -150,6 +153,48 @@ impl Loader {
             }
         }
         (specs.into_values().collect(), self.diagnostics)
+    }
+
+    /// Checks where the variants of a settled file lead. What a parent says of them is checked with the parent.
+    fn variants(&mut self, id: u16) {
+        let mut errors = Vec::new();
+        let Some((name, tree, _)) = self.files.get(&id).and_then(File::done) else { return };
+        let specs = tree.get("variants").and_then(|variants| variants.get("use")).and_then(Node::as_map);
+        for (key, spec) in specs.unwrap_or_default().iter().filter(|(_, spec)| spec.at.file == id) {
+            let Some(wanted) = spec.as_str() else { continue };
+            let pointer = pointer_join("/variants/use", &key.text);
+            let Some(target) = self.names.get(wanted) else {
+                let message = format!("there is no spec {} to use", quoted(wanted));
+                let help = did_you_mean(wanted, self.known());
+                errors.push(
+                    SpecError::new(codes::UNKNOWN_VARIANT, spec.at, pointer, message).with_some_help(help),
+                );
+                continue;
+            };
+            let chooses = |target: u16| {
+                let (_, tree, _) = self.files.get(&target)?.done()?;
+                tree.get("variants")
+            };
+            let (message, help) = if *target == id {
+                let message = format!("the spec {} is a variant of itself", quoted(name));
+                (message, "leave out the value: what `use` does not name means this spec")
+            } else if chooses(*target).is_some() {
+                let message = format!("the spec {} chooses between specs itself", quoted(wanted));
+                (
+                    message,
+                    "a variant is used as it is: name the spec that it would choose, or write `variants: null` where it `extends`",
+                )
+            } else {
+                continue;
+            };
+            errors.push(SpecError::new(codes::VARIANT_CHOOSES, spec.at, pointer, message).with_help(help));
+        }
+        self.diagnostics.extend(errors);
+    }
+
+    /// The names of all files, sorted.
+    fn known(&self) -> impl Iterator<Item = &str> {
+        self.names.keys().map(String::as_str).collect::<std::collections::BTreeSet<_>>().into_iter()
     }
 
     /// Settles a file after its parents: walks up to the first that is settled, then down again.
@@ -207,10 +252,7 @@ impl Loader {
             return Parent::Known(*parent);
         }
         let message = format!("there is no spec {} to extend", quoted(name));
-        let help = did_you_mean(
-            name,
-            self.names.keys().map(String::as_str).collect::<std::collections::BTreeSet<_>>().into_iter(),
-        );
+        let help = did_you_mean(name, self.known());
         Parent::Wrong(
             SpecError::new(codes::UNKNOWN_PARENT, extends.at, "/extends", message).with_some_help(help),
         )

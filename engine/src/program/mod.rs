@@ -90,6 +90,8 @@ pub struct Operation {
     pub(crate) slots: usize,
     /// What of the standard request is said to reach the provider.
     pub(crate) shown: LeafSet,
+    /// Members beyond the standard that are read, by their place in `extras`.
+    pub(crate) read_extras: u64,
     /// The request goes on as the client wrote it, but for what is ignored: nothing can be lost.
     pub(crate) sends_all: bool,
     /// Whether the normalised request is read at all.
@@ -150,12 +152,12 @@ impl Operation {
         let (mut carried, mut left) = (Vec::new(), Vec::new());
         for (place, name) in self.extras.iter().enumerate() {
             let there =
-                if self.carries_extra(self.reads.extras, Some(place)) { &mut carried } else { &mut left };
+                if self.carries_extra(self.read_extras, Some(place)) { &mut carried } else { &mut left };
             there.push(name.to_string());
         }
         let rejected = self.unsupported.reject_extras.iter().map(ToString::to_string).collect();
         let ignored = self.unsupported.ignore_extras.iter().map(ToString::to_string).collect();
-        Some(Extras { all: self.carries_extra(self.reads.extras, None), carried, left, rejected, ignored })
+        Some(Extras { all: self.carries_extra(self.read_extras, None), carried, left, rejected, ignored })
     }
 
     /// Whether a set of extras holds the one at that place of the list, or one that has no place.

@@ -61,6 +61,9 @@ pub(super) fn check(tree: &Node) -> Vec<SpecError> {
         .map(|(key, _)| &*key.text)
         .collect();
     rules.each(tree, "config", |rules, key, variable| rules.variable(key, variable, &variables));
+    if let Some(variants) = tree.get("variants") {
+        rules.within("variants", |rules| rules.variants(variants, tree.get("config")));
+    }
     let operations = tree.get("operations");
     rules.each_in(operations, "/operations", |rules, key, operation| {
         rules.operation(key, operation, operations);
@@ -107,6 +110,44 @@ impl Check {
             self.within(&key.text, |rules| work(rules, key, value));
         }
         self.pointer = outer;
+    }
+
+    /// What chooses has a closed set of texts, and one of them stays with this spec.
+    fn variants(&mut self, variants: &Node, config: Option<&Node>) {
+        let (Some(by), Some(specs)) = (variants.get("by"), variants.get("use")) else { return };
+        let name = by.as_str().unwrap_or_default();
+        let Some(variable) = config.and_then(|config| config.get(name)) else {
+            let declared = config.and_then(Node::as_map).unwrap_or_default();
+            let help = did_you_mean(name, declared.iter().map(|(key, _)| &*key.text)).unwrap_or_else(|| {
+                format!("declare it: `config: {{ {name}: {{ type: string, enum: [...] }} }}`")
+            });
+            let message = format!("there is no configuration variable {}", quoted(name));
+            return self.within("by", |rules| rules.error(codes::UNKNOWN_VARIABLE, by, message, help));
+        };
+        let allowed = variable.get("enum").and_then(Node::as_seq).unwrap_or_default();
+        let values: Vec<&str> = allowed.iter().filter_map(Node::as_str).collect();
+        let secret = variable.get("secret").and_then(Node::as_bool).unwrap_or(false);
+        if values.is_empty() || secret {
+            let message = format!("the variable {} cannot choose between specs", quoted(name));
+            let help = "what chooses is a text with an `enum`, and no secret";
+            return self.within("by", |rules| rules.error(codes::VARIANTS_SHAPE, by, message, help));
+        }
+        let chosen = specs.as_map().unwrap_or_default();
+        self.within("use", |rules| {
+            for (key, _) in chosen.iter().filter(|(key, _)| !values.contains(&&*key.text)) {
+                let message = format!("{} is no value of {}", quoted(&key.text), quoted(name));
+                let help = did_you_mean(&key.text, values.iter().copied())
+                    .unwrap_or_else(|| format!("its `enum` has {}", values.join(", ")));
+                rules.within(&key.text, |rules| {
+                    rules.error_at_key(codes::VARIANTS_SHAPE, key, message, help);
+                });
+            }
+            if values.iter().all(|value| chosen.iter().any(|(key, _)| &*key.text == *value)) {
+                let message = format!("no value of {} is left for this spec itself", quoted(name));
+                let help = "leave out the value that means this spec, or add one to the `enum`";
+                rules.error(codes::VARIANTS_SHAPE, specs, message, help);
+            }
+        });
     }
 
     fn variable(&mut self, key: &Key, variable: &Node, all: &[&str]) {

@@ -101,6 +101,9 @@ pub(crate) struct SpecFile {
             "patternErrorMessage": "a variable's name has lower-case letters, digits and `_`, and starts with a letter" },
         "examples" = [{ "api_key": { "type": "string", "secret": true, "env": "EXAMPLE_API_KEY", "required": true } }]))]
     pub config: Named<Variable>,
+    /// Other specs that serve instead of this one, chosen by a configuration variable.
+    #[schemars(title = "Variants", extend("examples" = [{ "by": "format", "use": { "raw": "acme-raw" } }]))]
+    pub variants: Option<Variants>,
     /// Address, headers and query of every call.
     #[schemars(title = "Upstream", extend("examples" = [{ "url": "https://api.example.com", "headers": { "x-version": "$config.version" } }]))]
     pub upstream: Upstream,
@@ -142,6 +145,20 @@ pub(crate) struct SpecFile {
     #[serde(default)]
     #[schemars(title = "Renames", extend("examples" = [{ "tool_name": { "pattern": "[a-zA-Z0-9_-]", "max": 64 } }]))]
     pub renames: Renames,
+}
+
+/// Other specs that serve instead of this one. Values of the variable that are not named here mean this spec itself.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Variants")]
+pub(crate) struct Variants {
+    /// The configuration variable that chooses: a text with an `enum`.
+    #[schemars(title = "Variable", length(min = 1), extend("examples" = ["format"]))]
+    pub by: String,
+    /// The spec for a value. The other settings of the provider's section are settings of that spec.
+    #[serde(rename = "use")]
+    #[schemars(title = "Spec by value", extend("minProperties" = 1, "examples" = [{ "raw": "acme-raw" }]))]
+    pub specs: Named<String>,
 }
 
 /// How much a spec can be relied on.

@@ -12,6 +12,13 @@ use bumpalo::collections::Vec as BumpVec;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
+/// What the official SDK's helpers leave in messages that are sent back: copies of what stands beside them.
+const OF_HELPERS: &[&str] = &[
+    "messages[].parsed",
+    "messages[].tool_calls[].index",
+    "messages[].tool_calls[].function.parsed_arguments",
+];
+
 /// Most unknown members that are reported.
 const MAX_UNKNOWN: usize = 32;
 
@@ -322,6 +329,9 @@ impl<'a> Walk<'a> {
         self.name.clear();
         // Writing to a String cannot fail.
         let _ = write!(self.name, "{}", path.general());
+        if OF_HELPERS.contains(&self.name.as_str()) {
+            return;
+        }
         if !self.unknown.iter().any(|known| known.name == self.name) {
             let name = self.arena.alloc_str(&self.name);
             self.unknown.push(Unknown { name, object: shape.other });

@@ -119,7 +119,12 @@ impl Judge<'_> {
         let spec =
             library.spec(&self.case.spec).ok_or_else(|| format!("there is no spec `{}`", self.case.spec))?;
         let mut settings = Settings::default();
-        for variable in spec.variables() {
+        let chooser = spec.chooser();
+        let chosen = spec.variant(chooser.and_then(|chooser| file.settings.get(&chooser.name)));
+        let others =
+            chosen.variables().iter().filter(|it| chooser.is_none_or(|chooser| chooser.name != it.name));
+        let variables: Vec<_> = chooser.into_iter().chain(others).collect();
+        for variable in &variables {
             let given = file.settings.get(&variable.name);
             let setting = match given {
                 Some(Value::Null) => continue,
@@ -132,7 +137,7 @@ impl Judge<'_> {
             };
             settings.values.insert(variable.name.clone(), setting);
         }
-        let unknown = |name: &&String| spec.variables().iter().all(|it| it.name != **name);
+        let unknown = |name: &&String| variables.iter().all(|it| it.name != **name);
         if let Some(name) = file.settings.keys().find(unknown) {
             return Err(format!("the spec has no setting `{name}`"));
         }

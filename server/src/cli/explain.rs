@@ -35,7 +35,9 @@ pub(super) fn run(
             .operations()
             .map(|operation| (operation.name().to_owned(), json!(operation.support())))
             .collect();
-        json_lines(out, &json!({ "from": from, "to": to, "operations": all }))?;
+        let variants: Map<String, Value> =
+            spec.variants().map(|(value, spec)| (value.to_owned(), spec.name().into())).collect();
+        json_lines(out, &json!({ "from": from, "to": to, "operations": all, "variants": variants }))?;
         return Ok(Exit::Fine);
     }
     for operation in program.operations() {
@@ -52,6 +54,13 @@ pub(super) fn run(
                 line(out, format!("  {what}: {}", fields.join(", ")))?;
             }
         }
+    }
+    for (value, variant) in spec.variants() {
+        let chooser = spec.chooser().map_or("", |chooser| chooser.name.as_str());
+        line(
+            out,
+            format!("with {chooser}: {value} as `interlingua explain {from} {}` says", variant.name()),
+        )?;
     }
     Ok(Exit::Fine)
 }

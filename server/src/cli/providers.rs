@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use interlingua_engine::{Library, Spec, Variable};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Exit, error, json_lines, line, pages, shown};
 use crate::config::{Config, kind_name, process_environment, suggest};
@@ -32,6 +32,10 @@ pub(super) fn run(
         let status = spec.status().unwrap_or("experimental");
         let operations: Vec<&str> = spec.operations().collect();
         line(out, format!("{:<16} {title} ({status}): {}", spec.name(), operations.join(", ")))?;
+        for (value, variant) in spec.variants() {
+            let chooser = spec.chooser().map_or("", |chooser| chooser.name.as_str());
+            line(out, format!("{:<16}   with {chooser}: {value} served by {}", "", variant.name()))?;
+        }
         for variable in spec.variables().iter().filter(|variable| variable.required) {
             let unless = match variable.unless.as_slice() {
                 [] => String::new(),
@@ -105,5 +109,6 @@ fn described(spec: &Spec) -> Value {
         "status": spec.status(),
         "operations": spec.operations().collect::<Vec<_>>(),
         "variables": variables,
+        "variants": spec.variants().map(|(value, spec)| (value.to_owned(), Value::from(spec.name()))).collect::<Map<_, _>>(),
     })
 }

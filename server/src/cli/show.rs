@@ -29,7 +29,10 @@ pub(super) fn run(config: &Config, out: &mut dyn Write) -> Result<Exit, String> 
 fn redact(name: &str, section: &mut Value, library: &Library) {
     let Value::Object(section) = section else { return };
     let spec = section.get("spec").and_then(Value::as_str).unwrap_or(name).to_owned();
-    let spec = library.spec(&spec);
+    let spec = library.spec(&spec).map(|spec| {
+        let said = spec.chooser().and_then(|chooser| section.get(&chooser.name));
+        (spec, spec.variant(said))
+    });
     for (key, value) in section.iter_mut() {
         match key.as_str() {
             "headers" => {
@@ -44,8 +47,12 @@ fn redact(name: &str, section: &mut Value, library: &Library) {
     }
 }
 
-fn may_be_secret(spec: Option<&Spec>, name: &str) -> bool {
-    let variable = spec.and_then(|spec| spec.variables().iter().find(|variable| variable.name == name));
+/// `spec`: the one that is named, and the one that its settings choose.
+fn may_be_secret(spec: Option<(&Spec, &Spec)>, name: &str) -> bool {
+    let variable = spec.and_then(|(spec, chosen)| {
+        let chooser = spec.chooser().filter(|variable| variable.name == name);
+        chooser.or_else(|| chosen.variables().iter().find(|variable| variable.name == name))
+    });
     variable.is_none_or(|variable| variable.secret)
 }
 

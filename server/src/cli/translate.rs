@@ -163,8 +163,8 @@ fn minimal(stream: bool) -> Vec<u8> {
 /// Settings that let a spec compile without an operator.
 pub(super) fn placeholders(spec: &Spec) -> Settings {
     let mut values = IndexMap::new();
-    for variable in spec.variables().iter().filter(|variable| variable.required && variable.default.is_none())
-    {
+    let variables = spec.variant(None).variables().iter();
+    for variable in variables.filter(|variable| variable.required && variable.default.is_none()) {
         let value = match (variable.secret, variable.allowed.first()) {
             (true, _) => Setting::Secret(Secret::new(PLACEHOLDER.to_owned())),
             (false, Some(first)) => Setting::Plain(first.clone()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use indexmap::IndexMap;
-use interlingua_engine::{OptionLayer, Options, Program, Secret, Setting, Settings, Spec};
+use interlingua_engine::{OptionLayer, Options, Program, Secret, Setting, Settings, Spec, Variable};
 
 use crate::auth::{Credentials, Surroundings};
 use crate::config::{
@@ -104,13 +104,19 @@ pub(crate) fn build(
         mistakes.add(at, format!("`{word}` is a reserved word that this version cannot serve yet"));
     }
     let before = mistakes.count();
-    let (settings, mut secrets) = settings(name, section, spec, site, mistakes);
+    let (asked, choice) = (spec, choice(section, spec, site, mistakes)?);
+    let spec = asked.variant(choice.as_ref());
+    let chooser = asked.chooser().filter(|_| !std::ptr::eq(asked, spec));
+    let (mut settings, mut secrets) = settings(name, section, (spec, chooser), site, mistakes);
     if mistakes.count() > before {
         return None; // the compiler would only say the same again, in the spec's terms
     }
     let headers = headers(&section.headers, site, &mut secrets, mistakes);
     let forward = forward(&section.forward, mistakes);
-    let mut program = match spec.compile(&settings) {
+    if let (Some(chooser), Some(value)) = (chooser, choice) {
+        settings.values.insert(chooser.name.clone(), Setting::Plain(value));
+    }
+    let mut program = match asked.compile(&settings) {
         Ok(program) => program,
         Err(errors) => {
             mistakes.add_spec_errors(&format!("provider `{name}`: "), &errors);
@@ -152,9 +158,10 @@ pub(crate) fn from_environment_alone(
     site: &Site<'_>,
     mistakes: &mut Mistakes,
 ) -> Option<Arc<Provider>> {
-    let provided = |variable: &interlingua_engine::Variable| {
-        variable.environment().any(|name| (site.env)(name).is_some())
-    };
+    let section = At { value: ProviderSection::default(), line: 0, column: 0 };
+    let asked = spec;
+    let spec = asked.variant(choice(&section, asked, site, mistakes)?.as_ref());
+    let provided = |variable: &Variable| variable.environment().any(|name| (site.env)(name).is_some());
     let given = |name: &str| {
         spec.variables().iter().any(|it| it.name == name && (it.default.is_some() || provided(it)))
     };
@@ -162,17 +169,16 @@ pub(crate) fn from_environment_alone(
         return None;
     }
     // Nothing of it need be set where credentials may come from elsewhere; something must be, to be meant.
-    let set = |variable: &interlingua_engine::Variable| variable.secret && provided(variable);
+    let set = |variable: &Variable| variable.secret && provided(variable);
     if spec.finds_credentials() && !spec.variables().iter().any(set) {
         return None;
     }
-    let section = At { value: ProviderSection::default(), line: 0, column: 0 };
     // Without a value that its address needs, nobody can have meant it.
-    let (found, _) = settings(spec.name(), &section, spec, site, &mut Mistakes::of(""));
+    let (found, _) = settings(spec.name(), &section, (spec, None), site, &mut Mistakes::of(""));
     if spec.compile(&found).is_ok_and(|program| program.base_url().is_none()) {
         return None;
     }
-    build(spec.name(), &section, spec, site, mistakes)
+    build(asked.name(), &section, asked, site, mistakes)
 }
 
 /// A provider that the simulator plays at `addr`: secrets are made up, as the simulator takes any.
@@ -183,8 +189,11 @@ pub(crate) fn simulated(
     mistakes: &mut Mistakes,
 ) -> Option<Arc<Provider>> {
     let mut section = ProviderSection::default();
-    for variable in spec.variables().iter().filter(|variable| variable.required && variable.default.is_none())
-    {
+    let variables = spec.variant(None).variables();
+    let needed = || variables.iter().filter(|variable| variable.required && variable.default.is_none());
+    // Of several ways to authenticate the first is as good as any.
+    let first = variables.iter().find(|variable| variable.secret && !needed().any(|it| it.secret));
+    for variable in needed().chain(first) {
         let value = variable.allowed.first().cloned().unwrap_or_else(|| "demo".into());
         section.variables.insert(variable.name.clone(), At { value, line: 0, column: 0 });
     }
@@ -194,16 +203,47 @@ pub(crate) fn simulated(
     build(&format!("demo/{}", spec.name()), &At { value: section, line: 0, column: 0 }, spec, &site, mistakes)
 }
 
+/// What the section, or the environment, says of the variable that chooses between specs. None after a mistake.
+#[expect(clippy::option_option, reason = "nothing said is no mistake")]
+fn choice(
+    section: &At<ProviderSection>,
+    spec: &Spec,
+    site: &Site<'_>,
+    mistakes: &mut Mistakes,
+) -> Option<Option<serde_json::Value>> {
+    let Some(chooser) = spec.chooser() else { return Some(None) };
+    let written = section.variables.get(&chooser.name);
+    let found = match written {
+        Some(value) => Some(setting(chooser, value, site.dir(), site.env)),
+        None => from_environment(chooser, site.env),
+    };
+    match found {
+        Some(Ok(Setting::Plain(value))) => Some(Some(value)),
+        Some(Err(message)) => {
+            match written {
+                Some(at) => mistakes.add(at, message),
+                None => mistakes.add(section, format!("provider `{}`: {message}", spec.name())),
+            }
+            None
+        }
+        _ => Some(None),
+    }
+}
+
+/// The settings of a spec; `chooser` is the variable of another spec that chose it.
 fn settings(
     provider: &str,
     section: &At<ProviderSection>,
-    spec: &Spec,
+    (spec, chooser): (&Spec, Option<&Variable>),
     site: &Site<'_>,
     mistakes: &mut Mistakes,
 ) -> (Settings, Vec<Secret>) {
     let mut settings = Settings { values: IndexMap::new(), models: section.models.clone() };
     let mut secrets = Vec::new();
     for (name, value) in &section.variables {
+        if chooser.is_some_and(|chooser| chooser.name == *name) {
+            continue;
+        }
         if !spec.variables().iter().any(|variable| variable.name == *name) {
             let known =
                 RESERVED.into_iter().chain(spec.variables().iter().map(|variable| variable.name.as_str()));
@@ -213,7 +253,8 @@ fn settings(
         }
     }
     let mut wrong = Vec::new();
-    for variable in spec.variables() {
+    let own = |variable: &&Variable| chooser.is_none_or(|chooser| chooser.name != variable.name);
+    for variable in spec.variables().iter().filter(own) {
         let written = section.variables.get(&variable.name);
         let found = match written {
             Some(value) => Some(setting(variable, value, site.dir(), site.env)),
