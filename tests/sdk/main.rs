@@ -16,7 +16,7 @@ use interlingua_tests::{binary, root};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Longest that one file of tests may take.
-const LIMIT: Duration = Duration::from_secs(100);
+const LIMIT: Duration = Duration::from_secs(240);
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
