@@ -189,7 +189,7 @@ impl StreamDecoder {
         }
         let last = self.codec.last();
         if let Err(CodecError::Cut) = last {
-            self.core.fail(Failure::malformed(CodecError::Cut.message()), out);
+            self.core.fail(cut(), out);
             return self.core.progress;
         }
         if let Ok(Some(frame)) = last {
@@ -632,11 +632,14 @@ impl Core {
                 self.complete(operation, exchange, stream, out);
             }
             _ => {
-                let message = "the provider's stream ended before the answer was complete";
-                self.fail(Failure::new(502, Class::Server, message), out);
+                self.fail(cut(), out);
             }
         }
     }
+}
+
+fn cut() -> Failure {
+    Failure::new(502, Class::Server, "the provider's stream ended before the answer was complete")
 }
 
 /// An event without the lines around it that mean nothing.
