@@ -1,5 +1,6 @@
 //! Errors: always in the standard format's envelope, with the right status, and never with our key.
 
+use interlingua_tests::folder::Folder;
 use interlingua_tests::gateway::{Gateway, provider};
 use interlingua_tests::upstream::{Reply, Upstream};
 use serde_json::json;
@@ -259,4 +260,35 @@ async fn our_key_is_not_echoed() {
     let gateway = Gateway::with("anthropic", &upstream.url(), "").await;
     let events = gateway.chat_live(HELLO_LIVE).await.events().await.concat();
     assert!(events.contains("your key is ***, is it?") && !events.contains(KEY), "{events}");
+}
+
+/// When to come back, if the provider says so in its body; its own header goes before.
+#[tokio::test]
+async fn waits_of_bodies_become_headers() {
+    let folder = Folder::new();
+    folder.write(
+        "providers/own.yaml",
+        "interlingua: 1
+provider: own
+config: { api_key: { type: string } }
+upstream: { url: \"https://own.example.com\" }
+operations: { chat: { path: /chat, request: { $merge: $std, model: $model }, response: $ } }
+errors: { message: $.said, retry_after: $.wait }
+",
+    );
+    let busy = || Reply::json(429, r#"{"said":"busy","wait":"1m0.2s"}"#);
+    let plain = Reply::body("text/plain", "stop: expected a list\n").status(422);
+    let upstream = Upstream::start().await;
+    let config = format!("specs: [providers]\n{}", provider("own", &upstream.url(), ""));
+    let gateway = Gateway::start_in(folder, &config).await;
+    for (reply, wait, message) in [
+        (busy(), Some("61"), "busy"),
+        (busy().header("retry-after", "3"), Some("3"), "busy"),
+        (plain, None, "stop: expected a list"),
+    ] {
+        upstream.will(reply);
+        let answer = gateway.chat(&HELLO.replace("\"m\"", "\"main/m\"")).await;
+        assert_eq!(answer.header("retry-after").as_deref(), wait);
+        assert_eq!(answer.json()["error"]["message"], message);
+    }
 }

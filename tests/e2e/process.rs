@@ -239,3 +239,62 @@ async fn draining_can_be_seen() {
     server.signal("TERM").await;
     server.ended().await;
 }
+
+/// Without a `providers:` section a spec whose address or settings are incomplete is not meant, and stops nothing.
+#[tokio::test]
+async fn what_the_environment_leaves_open_is_not_served() {
+    let folder = Folder::new();
+    let spec = |name: &str, config: &str, url: &str| {
+        format!(
+            "interlingua: 1\nprovider: {name}\nconfig: {config}\nupstream: {{ url: \"{url}\" }}\noperations: {{ chat: {{ path: /x, request: {{ model: $model }}, response: $ }} }}\n"
+        )
+    };
+    let holed =
+        spec("holed", "{ host: { type: string, env: NOT_SET_ANYWHERE } }", "https://{{$config.host}}");
+    folder.write("providers/holed.yaml", &holed);
+    let either = "{ key: { type: string, secret: true, env: NOT_SET_ANYWHERE, required: { unless: [token] } }, token: { type: string, secret: true, env: NOT_SET_EITHER } }";
+    folder.write("providers/either.yaml", &spec("either", either, "https://either.example.com"));
+    folder.write("c.yaml", "specs: [providers]\n");
+    let ended = ends(&["check", "-c", "c.yaml"], &folder).await;
+    assert_eq!(ended.code, Some(0), "{}{}", ended.output, ended.errors);
+    for (section, expected) in [
+        ("holed: {}", Some("needs a `base_url`")),
+        ("holed: { base_url: \"http://localhost:1\" }", None),
+        (
+            "either: {}",
+            Some(
+                "provider `either` needs `key` or `token`\n  help: set one here, or NOT_SET_ANYWHERE or NOT_SET_EITHER in the environment",
+            ),
+        ),
+        ("either: { token: t }", None),
+        ("either: { key: k }", None),
+    ] {
+        folder.write("c.yaml", &format!("specs: [providers]\nproviders: {{ {section} }}\n"));
+        let ended = ends(&["check", "-c", "c.yaml"], &folder).await;
+        assert_eq!(ended.code, Some(i32::from(expected.is_some())), "{section}: {}", ended.output);
+        assert!(ended.output.contains(expected.unwrap_or("no mistakes")), "{section}: {}", ended.output);
+    }
+    let listed = ends(&["providers", "-c", "c.yaml"], &folder).await.output;
+    assert!(listed.contains("needs key, or NOT_SET_ANYWHERE in the environment; not with token"), "{listed}");
+}
+
+/// Fixture files that are not built in are checked, and may be the same as built-in ones.
+#[tokio::test]
+async fn fixtures_of_ones_own_are_checked() {
+    let folder = Folder::new();
+    folder.write("own.yaml", "interlingua: 1\nsimulates: own\nsame_as: groq\n");
+    let ended = ends(&["check", "own.yaml"], &folder).await;
+    assert_eq!((ended.code, ended.output.trim()), (Some(0), "1 checked, no mistakes"));
+    folder.write("own.yaml", "interlingua: 1\nsimulates: own\nsame_as: groc\n");
+    let ended = ends(&["check", "own.yaml"], &folder).await;
+    assert_eq!(ended.code, Some(1));
+    for part in ["error[E0303]: there is no fixture `groc`", "own.yaml:3:10", "did you mean `groq`?"] {
+        assert!(ended.output.contains(part), "{}", ended.output);
+    }
+    let ended = ends(&["simulate", "own.yaml", "--port", "0"], &folder).await;
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.errors.contains("there is no fixture `groc`"), "{}", ended.errors);
+    folder.write("own.yaml", "interlingua: 1\nsimulates: own\nsame_as: groq\n");
+    let played = Process::start_bare_in(folder, &["simulate", "own.yaml", "--port", "0"]).await;
+    assert_eq!(played.request("POST", "/nowhere").json("{}").send().await.status, 404);
+}

@@ -45,6 +45,11 @@ impl Process {
         Process::start_in(Folder::new(), arguments).await
     }
 
+    /// Starts it with these arguments in a folder.
+    pub async fn start_bare_in(folder: Folder, arguments: &[&str]) -> Process {
+        Process::start_in(folder, arguments).await
+    }
+
     async fn start_in(folder: Folder, arguments: &[&str]) -> Process {
         let mut command = Command::from(binary::command());
         command.args(arguments);
@@ -53,7 +58,8 @@ impl Process {
         let mut output = BufReader::new(child.stdout.take().expect("it was asked for")).lines();
         let line =
             soon("the server's greeting", output.next_line()).await.expect("text").expect("a first line");
-        let addr = line.rsplit_once("http://").and_then(|(_, addr)| addr.trim().parse().ok());
+        let addr =
+            line.rsplit_once("http://").and_then(|(_, addr)| addr.split_whitespace().next()?.parse().ok());
         Process { addr: addr.unwrap_or_else(|| panic!("no address in `{line}`")), folder, child, output }
     }
 

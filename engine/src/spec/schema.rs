@@ -205,7 +205,9 @@ fn partial(mut schema: Value) -> Value {
 /// The same schema, in which null may remove an operator's part that the parent has.
 fn removable(mut schema: Value) -> Value {
     let properties = schema.pointer_mut("/$defs/Template/properties").and_then(Value::as_object_mut);
-    properties.into_iter().for_each(|properties| properties.values_mut().for_each(relax));
+    if let Some(properties) = properties {
+        properties.values_mut().for_each(relax);
+    }
     schema
 }
 
