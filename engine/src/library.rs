@@ -20,6 +20,7 @@ pub struct Library {
 #[derive(Clone, Debug)]
 pub struct Spec {
     name: String,
+    parent: Option<String>,
     tree: Yaml,
     variables: Vec<Variable>,
     sources: Sources,
@@ -43,12 +44,19 @@ impl Library {
     pub fn load(sources: impl IntoIterator<Item = Source>) -> Result<Library, SpecErrors> {
         let (resolved, mut diagnostics) = resolve(sources.into_iter().collect());
         let mut specs = Vec::with_capacity(resolved.len());
-        for Resolved { name, tree, .. } in resolved {
+        for Resolved { name, tree, parents, .. } in resolved {
             if let Err(errors) = compile(&name, &tree, &Settings::default(), true) {
                 diagnostics.extend(errors);
             }
             let variables = variables(&tree);
-            specs.push(Spec { name, tree, variables, sources: diagnostics.sources().clone(), variants: None });
+            specs.push(Spec {
+                name,
+                parent: parents.into_iter().next(),
+                tree,
+                variables,
+                sources: diagnostics.sources().clone(),
+                variants: None,
+            });
         }
         diagnostics.finish()?;
         let (choosing, plain): (Vec<_>, Vec<_>) =
@@ -117,6 +125,11 @@ impl Spec {
         let auth = self.tree.get("auth");
         let mechanism = |auth: &Yaml| crate::compile::MECHANISMS.iter().any(|name| auth.get(name).is_some());
         auth.is_some_and(|auth| auth.as_seq().is_some() || mechanism(auth))
+    }
+
+    /// The spec it extends.
+    pub fn parent(&self) -> Option<&str> {
+        self.parent.as_deref()
     }
 
     /// What an operator may set.

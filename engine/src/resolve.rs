@@ -39,7 +39,6 @@ pub(crate) struct Resolved {
     /// The same as a tree; every node has its place in the file that said it.
     pub tree: Node,
     /// The names of its parents, the nearest first.
-    #[cfg_attr(not(test), expect(dead_code, reason = "kept for those who list specs"))]
     pub parents: Vec<String>,
 }
 

@@ -31,8 +31,10 @@ pub struct Variable {
     pub kind: VariableKind,
     /// Whether it must never be shown.
     pub secret: bool,
-    /// Whether the provider cannot serve without it.
+    /// Whether the provider cannot serve without it, or without one of `unless`.
     pub required: bool,
+    /// Variables, or `base_url`, of which any one makes this one needless.
+    pub unless: Vec<String>,
     /// The environment variable it is read from when nothing is set.
     pub env: Option<String>,
     /// The environment variable that names a file it is read from.
@@ -66,6 +68,20 @@ impl Variable {
     /// The environment variables that may say something of it.
     pub fn environment(&self) -> impl Iterator<Item = &str> {
         [&self.env, &self.env_file].into_iter().filter_map(Option::as_deref)
+    }
+
+    /// Whether this one has to be set, when `given` says what else is.
+    pub fn is_missing(&self, given: impl Fn(&str) -> bool) -> bool {
+        self.required
+            && self.default.is_none()
+            && !given(&self.name)
+            && !self.unless.iter().any(|name| given(name))
+    }
+
+    /// The names of which one has to be set: `api_key`, or `api_key or token`.
+    pub fn choice(&self) -> String {
+        let names = std::iter::once(&self.name).chain(&self.unless);
+        names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
     }
 
     /// Whether a value fits the declaration.
@@ -138,7 +154,13 @@ pub(crate) fn variables(tree: &Yaml) -> Vec<Variable> {
                     _ => VariableKind::String,
                 },
                 secret: flag("secret"),
-                required: flag("required"),
+                required: flag("required") || body.get("required").is_some_and(|it| it.as_map().is_some()),
+                unless: body
+                    .get("required")
+                    .and_then(|it| it.get("unless"))
+                    .and_then(Yaml::as_seq)
+                    .map(|names| names.iter().filter_map(Yaml::as_str).map(str::to_owned).collect())
+                    .unwrap_or_default(),
                 env: text("env"),
                 env_file: text("env_file"),
                 default: body.get("default").filter(|it| !it.is_null()).map(Yaml::to_json),

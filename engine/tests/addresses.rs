@@ -3,23 +3,19 @@
 mod common;
 
 use common::{encode, minimal, program_of};
-use interlingua_engine::{Library, Setting, Settings, Source, Spec};
+use interlingua_engine::{Library, Program, Setting, Settings, Source, SpecErrors};
 use serde_json::json;
 
 const HEAD: &str = "interlingua: 1\nprovider: x\n";
 
-fn spec(text: &str) -> Spec {
+fn compiled(text: &str, given: &[(&str, &str)]) -> Result<Program, SpecErrors> {
     let source = Source { path: "x.yaml".to_owned(), text: format!("{HEAD}{text}") };
-    let library = Library::load([source]).unwrap_or_else(|errors| panic!("{errors}"));
-    library.spec("x").unwrap().clone()
-}
-
-fn settings(values: &[(&str, &str)]) -> Settings {
+    let library = Library::load([source])?;
     let mut settings = Settings::default();
-    for (name, value) in values {
+    for (name, value) in given {
         settings.values.insert((*name).to_owned(), Setting::Plain(json!(value)));
     }
-    settings
+    library.spec("x").unwrap().compile(&settings)
 }
 
 /// The path that a model's name leads to, or the message of the refusal.
@@ -34,8 +30,9 @@ fn path(written: &str, model: &str) -> Result<String, String> {
 
 #[test]
 fn a_base_url_is_chosen_by_the_settings() {
-    let spec = spec(
-        r#"
+    let spec = |given: &[(&str, &str)]| {
+        compiled(
+            r#"
 config: { region: { type: string, default: global }, zones: { type: array } }
 upstream:
   url:
@@ -45,9 +42,11 @@ upstream:
     $default: "https://{{$config.region}}-api.example"
 operations: { chat: { path: /x, request: { model: $model }, response: $ } }
 "#,
-    );
+            given,
+        )
+    };
     let url = |region: &[(&str, &str)]| {
-        let program = spec.compile(&settings(region)).unwrap();
+        let program = spec(region).unwrap();
         program.base_url().map(str::to_owned)
     };
     assert_eq!(url(&[]).as_deref(), Some("https://api.example"));
@@ -57,18 +56,28 @@ operations: { chat: { path: /x, request: { model: $model }, response: $ } }
 
 #[test]
 fn a_url_with_a_hole_is_none_and_one_of_another_type_a_mistake() {
-    let spec = spec(
-        "config: { host: { type: string }, list: { type: array, default: [a] } }\nupstream: { url: { $first: [\"https://{{$config.host}}\", $config.list] } }\noperations: { chat: { path: /x, request: { model: $model }, response: $ } }\n",
-    );
-    let error = spec.compile(&settings(&[])).unwrap_err().to_string();
+    let spec = |url: &str, given: &[(&str, &str)]| {
+        let text = format!(
+            "config: {{ host: {{ type: string }}, list: {{ type: array, default: [a] }} }}\nupstream: {{ url: {url} }}\noperations: {{ chat: {{ path: /x, request: {{ model: $model }}, response: $ }} }}\n"
+        );
+        compiled(&text, given)
+    };
+    let holed = "\"https://{{$config.host}}\"";
+    assert_eq!(spec(holed, &[]).unwrap().base_url(), None);
+    assert_eq!(spec(holed, &[("host", "h")]).unwrap().base_url(), Some("https://h"));
+    let wrong = "{ $if: $config.host, $then: $config.list, $else: \"https://x.example\" }";
+    assert_eq!(spec(wrong, &[]).unwrap().base_url(), Some("https://x.example"));
+    let error = spec(wrong, &[("host", "h")]).unwrap_err().to_string();
     assert!(error.contains("`url` yields no text"), "{error}");
-    assert_eq!(spec.compile(&settings(&[("host", "h")])).unwrap().base_url(), Some("https://h"));
+    let refusing = "{ $first: [\"https://{{$config.host}}\", { $error: set the host }] }";
+    assert!(spec(refusing, &[]).unwrap_err().to_string().contains("set the host"));
 }
 
 #[test]
 fn a_path_is_chosen_by_settings_and_request() {
-    let spec = spec(
-        r#"
+    let spec = |given: &[(&str, &str)]| {
+        compiled(
+            r#"
 config: { org: { type: string }, face: { type: string, default: v1 } }
 upstream: { url: "https://x.example" }
 operations:
@@ -81,9 +90,11 @@ operations:
     response: $
     stream: { path: { $join: [/stream, $config.face], $with: / }, pass: true }
 "#,
-    );
+            given,
+        )
+    };
     let path = |given: &[(&str, &str)], stream: bool| {
-        let program = spec.compile(&settings(given)).unwrap();
+        let program = spec(given).unwrap();
         let body =
             json!({ "model": "m", "messages": [{ "role": "user", "content": "Hi" }], "stream": stream });
         encode(program.operation("chat").unwrap(), body.to_string().as_bytes(), "a/b c").unwrap().path

@@ -332,7 +332,7 @@ fn disorder(own: &[Vec<u8>], others: &[Vec<u8>], ndjson: bool, rng: &mut Rng) ->
 
 /// Orders tried for each recorded stream; `ORDERS=5000 cargo test --release` tries more.
 fn how_many() -> usize {
-    std::env::var("ORDERS").ok().and_then(|orders| orders.parse().ok()).unwrap_or(50)
+    std::env::var("ORDERS").ok().and_then(|orders| orders.parse().ok()).unwrap_or(16)
 }
 
 /// The orders of all streams whose chunks are written by one or the other.

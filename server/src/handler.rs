@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName,
-    HeaderValue, USER_AGENT,
+    HeaderValue, RETRY_AFTER, USER_AGENT,
 };
 use http::request::Parts;
 use http::{Method, Request, Response};
@@ -302,7 +302,13 @@ impl Work<'_> {
         failure.kind = masked(&failure.kind, secrets);
         failure.code = failure.code.map(|code| masked(&code, secrets));
         failure.param = failure.param.map(|param| masked(&param, secrets));
-        Fault::Failed(Box::new(failure), Box::new(respond::kept(&upstream.headers, secrets)))
+        let mut kept = respond::kept(&upstream.headers, secrets);
+        if let Some(seconds) = failure.retry_after
+            && !kept.contains_key("retry-after-ms")
+        {
+            kept.entry(RETRY_AFTER).or_insert_with(|| HeaderValue::from(seconds));
+        }
+        Fault::Failed(Box::new(failure), Box::new(kept))
     }
 }
 

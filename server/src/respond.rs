@@ -180,6 +180,7 @@ impl Fault {
         }
         let row = self.row();
         Failure {
+            retry_after: None,
             status: row.status,
             message: row.message,
             kind: row.kind.to_owned(),

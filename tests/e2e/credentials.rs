@@ -432,11 +432,12 @@ fn check_signature(seen: &Seen, secret: &str) {
         |name: &str| said.split(&format!("{name}=")).nth(1).unwrap().split(',').next().unwrap().to_owned();
     let (credential, names) = (part("Credential"), part("SignedHeaders"));
     let scope = credential.split_once('/').unwrap().1;
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let hash = |text: &[u8]| hex(digest::digest(&digest::SHA256, text).as_ref());
     let (path, query) = seen.target.split_once('?').unwrap_or((&seen.target, ""));
-    let headers: String =
+    let headers: Vec<String> =
         names.split(';').map(|name| format!("{name}:{}\n", seen.header(name).unwrap())).collect();
+    let headers = headers.concat();
     // Every percent sign of the path is encoded again.
     let request = format!(
         "{}\n{}\n{query}\n{headers}\n{names}\n{}",

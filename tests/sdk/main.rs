@@ -1,7 +1,8 @@
 //! The official client libraries against the real command: each `test_*.py` is a test.
 //!
-//! They need Python 3 and an environment of their own, which is made on first use in `target/`.
-//! Without Python they are ignored, loudly, unless `INTERLINGUA_REQUIRE_SDK=1` turns that into a failure.
+//! They need Python 3 and environments of their own, which are made on first use in `target/`: one for most, one with the
+//! libraries of all vendors for `test_vendor_*.py`. Without Python they are ignored, loudly, unless
+//! `INTERLINGUA_REQUIRE_SDK=1` turns that into a failure.
 
 #![expect(clippy::print_stderr, reason = "a skip must be seen")]
 
@@ -16,7 +17,7 @@ use interlingua_tests::{binary, root};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Longest that one file of tests may take.
-const LIMIT: Duration = Duration::from_secs(100);
+const LIMIT: Duration = Duration::from_secs(600);
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -32,8 +33,19 @@ fn main() -> ExitCode {
         return libtest_mimic::run(&arguments, trials).exit_code();
     }
     let required = std::env::var_os("INTERLINGUA_REQUIRE_SDK").is_some_and(|value| value == "1");
-    let python = environment();
-    if let Err(problem) = &python {
+    let wanted = |vendor: bool| {
+        let selected =
+            |file: &&PathBuf| arguments.filter.as_deref().is_none_or(|filter| name(file).contains(filter));
+        files.iter().filter(selected).any(|file| is_vendor(file) == vendor)
+    };
+    // What no selected test needs, is not made.
+    let made = |vendor: bool, requirements: &str, place: &str| {
+        if wanted(vendor) { environment(requirements, place) } else { Err("not selected".to_owned()) }
+    };
+    let common = made(false, "requirements.txt", "sdk-venv");
+    let vendor = made(true, "requirements-vendor.txt", "sdk-vendor-venv");
+    let made = [(wanted(false), &common), (wanted(true), &vendor)];
+    for problem in made.into_iter().filter_map(|(wanted, made)| made.as_ref().err().filter(|_| wanted)) {
         eprintln!(
             "\n*** SKIPPED: the tests with the official client libraries cannot run here:\n*** {problem}"
         );
@@ -41,10 +53,13 @@ fn main() -> ExitCode {
     }
     let trials = files
         .into_iter()
-        .map(|file| match python.clone() {
-            Ok(python) => Trial::test(name(&file), move || run(&python, &file)),
-            Err(problem) if required => Trial::test(name(&file), move || Err(problem.into())),
-            Err(_) => Trial::test(name(&file), || Ok(())).with_ignored_flag(true),
+        .map(|file| {
+            let python = if is_vendor(&file) { &vendor } else { &common };
+            match python.clone() {
+                Ok(python) => Trial::test(name(&file), move || run(&python, &file)),
+                Err(problem) if required => Trial::test(name(&file), move || Err(problem.into())),
+                Err(_) => Trial::test(name(&file), || Ok(())).with_ignored_flag(true),
+            }
         })
         .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -57,6 +72,10 @@ fn folder() -> PathBuf {
 fn name(file: &Path) -> String {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     format!("sdk/{}", stem.trim_start_matches("test_"))
+}
+
+fn is_vendor(file: &Path) -> bool {
+    name(file).starts_with("sdk/vendor_")
 }
 
 fn test_files() -> Result<Vec<PathBuf>, String> {
@@ -72,13 +91,14 @@ fn test_files() -> Result<Vec<PathBuf>, String> {
     if files.is_empty() { Err("tests/sdk has no tests".to_owned()) } else { Ok(files) }
 }
 
-/// The Python of an environment that holds exactly what `requirements.txt` says, made anew when that changes.
-fn environment() -> Result<PathBuf, String> {
-    let requirements = folder().join("requirements.txt");
-    let wanted = fs::read_to_string(&requirements).map_err(|error| format!("requirements.txt: {error}"))?;
+/// The Python of an environment that holds exactly what the requirements say, made anew when they change.
+fn environment(requirements: &str, place: &str) -> Result<PathBuf, String> {
+    let requirements = folder().join(requirements);
+    let wanted =
+        fs::read_to_string(&requirements).map_err(|error| format!("{}: {error}", requirements.display()))?;
     let test = std::env::current_exe().map_err(|error| error.to_string())?;
     let target = test.ancestors().nth(3).ok_or("tests are in target/<profile>/deps")?;
-    let place = target.join("sdk-venv");
+    let place = target.join(place);
     let python = place.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     // Written last: an environment without it is half made.
     let stamp = place.join("made-from.txt");

@@ -15,11 +15,24 @@ import threading
 import unittest
 
 import openai
+import ruamel.yaml
 
 ROOT = pathlib.Path(os.environ["INTERLINGUA_ROOT"])
 COMMAND = os.environ["INTERLINGUA_COMMAND"]
 SECONDS = 20.0
 KEY = "sk-gateway-secret"
+
+
+def data(name):
+    """A data file that lies beside the tests."""
+    text = (ROOT / "tests" / "sdk" / name).read_text(encoding="utf-8")
+    return ruamel.yaml.YAML(typ="safe", pure=True).load(text)
+
+
+def providers():
+    """What the command says of each provider that it knows."""
+    said = subprocess.run([COMMAND, "providers", "--json"], stdout=subprocess.PIPE, timeout=SECONDS, check=True)
+    return json.loads(said.stdout)
 
 
 class Command:

@@ -88,9 +88,9 @@ impl EventStream {
         }
     }
 
-    /// A message that was not ended before the stream was, is none.
+    /// There is none: a message that was not ended before the stream was, is a cut.
     pub(crate) fn last(&mut self) -> Result<Option<Frame<'_>>, CodecError> {
-        Ok(None)
+        if self.start < self.buffer.len() { Err(CodecError::Cut) } else { Ok(None) }
     }
 
     /// The lengths of the message and of its headers.

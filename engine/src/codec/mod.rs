@@ -40,6 +40,8 @@ pub(crate) enum CodecError {
     Checksum,
     /// The bytes are not of this framing.
     Malformed,
+    /// The stream ended inside of a message.
+    Cut,
 }
 
 impl CodecError {
@@ -49,6 +51,7 @@ impl CodecError {
             CodecError::NotUtf8 => "the stream is not UTF-8",
             CodecError::Checksum => "a checksum of the stream is wrong",
             CodecError::Malformed => "the stream is not framed as it should be",
+            CodecError::Cut => "the stream ended inside of a message",
         }
     }
 }

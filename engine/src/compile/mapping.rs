@@ -198,6 +198,15 @@ impl<'s> Compiler<'s> {
         }
     }
 
+    /// Members whose mapping may not be an operator itself.
+    pub(super) fn members(&mut self, members: &'s [(Key, Yaml)], carry: bool) -> Vec<(Box<str>, Node)> {
+        for (key, _) in members.iter().filter(|(key, _)| is_operator_key(&key.text)) {
+            let help = "put the operator into the value of a member";
+            self.error_with(codes::BAD_ARGUMENT, key.at, format!("`{}` does not go here", key.text), help);
+        }
+        self.plain_members(members, carry).into()
+    }
+
     fn plain_members(&mut self, members: &'s [(Key, Yaml)], carry: bool) -> Members {
         members
             .iter()
@@ -253,7 +262,10 @@ impl<'s> Compiler<'s> {
             "$merge" => self.merge(value, members, carry),
             "$from_json" => self.parse_json(value, members, carry),
             "$to_json" => Some(Node::ToJson(Box::new(self.inner(operator, value, carry)))),
-            "$sum" => self.nodes(operator, value, carry).map(Node::Sum),
+            "$sum" => match value.as_seq() {
+                Some(_) => self.nodes(operator, value, carry).map(Node::Sum),
+                None => Some(Node::Sum(Box::new([self.inner(operator, value, carry)]))),
+            },
             "$clamp" => self.clamp(yaml, value, members, carry),
             "$split" if find(members, "$regex").is_some() => {
                 if let Some(by) = find(members, "$by") {
@@ -338,14 +350,17 @@ impl<'s> Compiler<'s> {
                         "`$if` needs members, `$then` or `$else` beside it",
                     );
                 }
-                fold_object(inner)
+                // Without members and `$then` there is nothing where the condition holds.
+                if inner.is_empty() { Node::Const(Const::Absent) } else { fold_object(inner) }
             }
         };
         let otherwise = self.argument(members, "$else", carry).unwrap_or(Node::Const(Const::Absent));
         let (cond, compared) = cond?;
         let mut carries = if carry { self.discriminators(&compared) } else { Carried::default() };
         if let Some(covers) = find(members, "$covers") {
-            carries.leaves = carries.leaves.union(self.covered(covers));
+            let covered = self.covered(covers);
+            carries.leaves = carries.leaves.union(covered);
+            self.shown = self.shown.union(covered);
         }
         match cond {
             Cond::Always(true) if carries.leaves.is_empty() => Some(then),
@@ -653,7 +668,10 @@ impl<'s> Compiler<'s> {
             .into_iter()
             .map(|(value, known)| {
                 let carries = if carry { self.spread(known, &omit) } else { Carried::default() };
-                let hidden = members.iter().map(|(name, _)| self.member_leaves(known, name)).collect();
+                let hidden: Box<[LeafSet]> =
+                    members.iter().map(|(name, _)| self.member_leaves(known, name)).collect();
+                let shown = hidden.iter().fold(carries.leaves, |left, hidden| left.minus(*hidden));
+                self.shown = self.shown.union(shown);
                 let aliases = omit.iter().filter(|name| normal_name(name) != &***name);
                 let aliases = aliases.map(|name| (name.clone(), self.member_leaves(known, name))).collect();
                 Base { value, carries, hidden, aliases }
@@ -686,7 +704,7 @@ impl<'s> Compiler<'s> {
                 carries.extras &= !place.map_or(0, |place| 1 << place);
             }
         }
-        self.reads.add(&carries);
+        self.spread.add(&carries);
         carries
     }
 
@@ -755,14 +773,11 @@ impl<'s> Compiler<'s> {
         carry: bool,
     ) -> Option<Node> {
         let at = self.needed(yaml, members, "$pick", "$at")?;
-        let place = match (at.as_int(), at.as_str()) {
+        // Which item is chosen is a read as in a condition: it carries nothing.
+        let place = match (at.as_int(), self.within("$at", |this| this.mapping(at, false))) {
             (Some(place), _) => PickAt::Place(place),
-            (None, Some(text)) if text.starts_with('$') => PickAt::Computed(self.inner("$at", at, false)),
-            (None, Some(name)) => PickAt::Member(name.into()),
-            _ => {
-                self.error(codes::BAD_ARGUMENT, at.at, "`$at` takes a place, a name, or a path to one");
-                return None;
-            }
+            (None, Node::Const(Const::Plain(name) | Const::Text(name))) => PickAt::Member((*name).into()),
+            (None, place) => PickAt::Computed(place),
         };
         let value = self.inner("$pick", value, carry);
         Some(Node::Pick(Box::new(Pick { value, at: place })))

@@ -119,6 +119,8 @@ pub(crate) struct Compiler<'s> {
     pub(crate) tables: HashMap<&'s str, Arc<Table>>,
     pub(crate) fragments: HashMap<&'s str, &'s Yaml>,
     pub(crate) settings: HashMap<String, Setting>,
+    /// Members of answers that the standard format does not have.
+    pub(crate) extensions: Vec<&'s str>,
     pub(crate) facts: Vec<String>,
     /// Names that the path of the route being compiled captures.
     pub(crate) captures: Vec<String>,
@@ -143,6 +145,10 @@ pub(crate) struct Compiler<'s> {
     pub(crate) header_names: BTreeSet<String>,
     /// Everything the request's mapping can carry.
     pub(crate) reads: Carried,
+    /// What spread objects can carry.
+    pub(crate) spread: Carried,
+    /// What `explain` shows as carried beside `reads`: spread leaves that no member hides, and leaves that are covered.
+    pub(crate) shown: LeafSet,
     /// Whether the request's mapping reads the normalised request.
     pub(crate) documents: bool,
 }

@@ -30,7 +30,7 @@ pub(crate) fn compile(
     let facts = compiler.facts(tree, &given.models);
     compiler.facts.clone_from(&facts.names);
     let renames = Arc::new(compiler.renames(tree));
-    let base_url = compiler.base_url(tree);
+    let base_url = compiler.base_url(tree, check);
     let errors = Arc::new(compiler.errors_mapping(tree));
     let auth = compiler.auth(tree, &secrets, check);
     let shared = Shared {
@@ -83,6 +83,7 @@ impl<'s> Compiler<'s> {
             tables: HashMap::new(),
             fragments: HashMap::new(),
             settings: HashMap::new(),
+            extensions: Vec::new(),
             facts: Vec::new(),
             captures: Vec::new(),
             states: Vec::new(),
@@ -100,12 +101,16 @@ impl<'s> Compiler<'s> {
             request_fields: BTreeSet::new(),
             header_names: BTreeSet::new(),
             reads: Carried::default(),
+            spread: Carried::default(),
+            shown: LeafSet::default(),
             documents: false,
         };
         for (key, rows) in section(tree, "tables") {
             let table = compiler.rows(rows.as_map().unwrap_or_default());
             compiler.tables.insert(&key.text, Arc::new(table));
         }
+        let extensions = tree.get("extensions").and_then(Yaml::as_seq).unwrap_or_default();
+        compiler.extensions = extensions.iter().filter_map(Yaml::as_str).collect();
         for (key, body) in section(tree, "fragments") {
             compiler.fragments.insert(&key.text, body);
         }
@@ -116,6 +121,12 @@ impl<'s> Compiler<'s> {
     fn settings(&mut self, tree: &'s Yaml, given: &settings::Settings, check: bool) -> Vec<Secret> {
         let mut secrets = Vec::new();
         let variables = settings::variables(tree);
+        // `base_url` is no setting: whoever sets it knows.
+        let is_given = |name: &str| {
+            name == "base_url"
+                || given.values.contains_key(name)
+                || variables.iter().any(|other| other.name == name && other.default.is_some())
+        };
         for (name, _) in &given.values {
             if !variables.iter().any(|variable| variable.name == *name) {
                 let help = did_you_mean(name, variables.iter().map(|it| it.name.as_str()));
@@ -152,8 +163,8 @@ impl<'s> Compiler<'s> {
                         Setting::Secret(u16::try_from(secrets.len() - 1).unwrap_or(u16::MAX))
                     }
                     None => {
-                        if variable.required && !check {
-                            let message = format!("setting `{}` is missing", variable.name);
+                        if !check && variable.is_missing(is_given) {
+                            let message = format!("setting {} is missing", variable.choice());
                             let env = variable.env.as_ref().map(|env| {
                                 format!("set it in the configuration, or the environment variable {env}")
                             });
@@ -169,7 +180,7 @@ impl<'s> Compiler<'s> {
         secrets
     }
 
-    fn base_url(&mut self, tree: &'s Yaml) -> Option<String> {
+    fn base_url(&mut self, tree: &'s Yaml, check: bool) -> Option<String> {
         let url = tree.get("upstream")?.get("url")?;
         self.section = Section::Load;
         self.slots = 0;
@@ -185,6 +196,7 @@ impl<'s> Compiler<'s> {
                 self.error(codes::WRONG_VALUE, url.at, "`url` yields no text");
                 None
             }
+            Err(_) if check => None,
             Err(message) => {
                 self.error(codes::WRONG_VALUE, url.at, format!("`url` cannot be made: {message}"));
                 None
@@ -274,6 +286,7 @@ impl<'s> Compiler<'s> {
             param: self.member_of(errors, "param"),
             status: self.member_of(errors, "status"),
             class: self.member_of(errors, "class"),
+            retry_after: self.member_of(errors, "retry_after"),
             request_id: self.member_of(errors, "request_id"),
             slots: usize::from(self.slots),
         };
@@ -328,6 +341,8 @@ impl<'s> Compiler<'s> {
         self.indexes.clear();
         self.request_fields.clear();
         self.reads = Carried::default();
+        self.spread = Carried::default();
+        self.shown = LeafSet::default();
         self.documents = false;
         let compiled = match body.get("via").and_then(Yaml::as_str) {
             Some(via) => self.bridged(key, via, standard, shared, done),
@@ -377,7 +392,7 @@ impl<'s> Compiler<'s> {
             request_fields: Vec::new(),
             header_names: Vec::new(),
             slots: 0,
-            reads: Carried::default(),
+            shown: LeafSet::default(),
             sends_all: false,
             documents: false,
             via: Some(Arc::clone(through)),
@@ -416,7 +431,9 @@ impl<'s> Compiler<'s> {
         self.secrets_allowed = false;
         let stream_head = body.get("stream").map(|stream| self.stream_head(stream));
         let request_slots = self.slots;
-        let reads = self.reads;
+        let shown = self.shown.union(self.reads.leaves);
+        let mut reads = self.reads;
+        reads.add(&self.spread);
         let documents = self.documents;
 
         self.enter(Section::Response, Some(standard));
@@ -457,7 +474,7 @@ impl<'s> Compiler<'s> {
             request_fields: self.request_fields.iter().cloned().collect(),
             header_names: self.header_names.iter().cloned().collect(),
             slots: usize::from(request_slots.max(response_slots)),
-            reads,
+            shown,
             sends_all,
             documents,
             via: None,

@@ -4,6 +4,7 @@ use super::mapping::{find, loop_head};
 use super::scope::{Compiler, Section};
 use super::spec::section;
 use crate::codes;
+use crate::diagnostic::did_you_mean;
 use crate::program::ir::{Const, Node, Root};
 use crate::program::stream::{Framing, Mode, Step, StepError, Steps, Stream};
 use crate::spec::yaml::{Key, Node as Yaml};
@@ -14,7 +15,7 @@ pub(super) struct StreamHead {
     path: Option<Node>,
     query: Vec<(String, Node)>,
     headers: Vec<(String, Node)>,
-    request_usage: Vec<(Box<str>, Const)>,
+    request_usage: Vec<(Box<str>, Node)>,
 }
 
 impl<'s> Compiler<'s> {
@@ -26,10 +27,11 @@ impl<'s> Compiler<'s> {
             path,
             query: self.templates(stream.get("query"), "query"),
             headers: self.templates(stream.get("headers"), "headers"),
-            request_usage: section(stream, "request_usage")
-                .iter()
-                .map(|(key, value)| (key.text.clone(), Const::json(&value.to_json())))
-                .collect(),
+            request_usage: self.within("request_usage", |this| match stream.get("request_usage") {
+                // What it reads tells how to ask; that carries nothing.
+                Some(asked) => this.members(asked.as_map().unwrap_or_default(), false),
+                None => Vec::new(),
+            }),
         };
         self.pointer.pop();
         head
@@ -265,15 +267,14 @@ impl<'s> Compiler<'s> {
     fn field(&mut self, key: &'s Key, value: &'s Yaml, shape: &'static Shape) {
         match shape.member(&key.text) {
             Some(member) => self.within(&key.text, |this| this.fields(value, member)),
+            None if self.extensions.contains(&&*key.text) => {}
             None => {
-                let names: Vec<&str> = shape.names().collect();
-                self.unknown(
-                    codes::UNKNOWN_ANSWER_FIELD,
-                    key.at,
-                    format!("the standard answer has no `{}` here", key.text),
-                    &key.text,
-                    names.iter().copied(),
-                );
+                let names = shape.names().chain(self.extensions.iter().copied());
+                let help = did_you_mean(&key.text, names).unwrap_or_else(|| {
+                    format!("to send it all the same, name it: `extensions: [{}]`", key.text)
+                });
+                let message = format!("the standard answer has no `{}` here", key.text);
+                self.error_with(codes::UNKNOWN_ANSWER_FIELD, key.at, message, help);
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::standard::{LeafSet, Standard, bridge};
 use credentials::Credentials;
 use facts::Facts;
 use indexmap::IndexMap;
-use ir::{Carried, Cond, Index, Node};
+use ir::{Cond, Index, Node};
 use rename::Renames;
 use std::sync::Arc;
 use stream::{Framing, Stream};
@@ -87,7 +87,8 @@ pub struct Operation {
     /// Headers of the answer that programs read, in lower case.
     pub(crate) header_names: Vec<String>,
     pub(crate) slots: usize,
-    pub(crate) reads: Carried,
+    /// What of the standard request is said to reach the provider.
+    pub(crate) shown: LeafSet,
     /// The request goes on as the client wrote it, but for what is ignored: nothing can be lost.
     pub(crate) sends_all: bool,
     /// Whether the normalised request is read at all.
@@ -124,11 +125,11 @@ impl Operation {
             leaves.within(named).iter().map(|leaf| self.standard.leaf_name(leaf).to_owned()).collect()
         };
         let all = self.standard.request().leaves();
-        let rest = all.minus(self.reads.leaves).minus(self.unsupported.reject).minus(self.unsupported.ignore);
+        let rest = all.minus(self.shown).minus(self.unsupported.reject).minus(self.unsupported.ignore);
         Support {
-            carried: names(self.reads.leaves),
-            rejected: names(self.unsupported.reject.minus(self.reads.leaves)),
-            ignored: names(self.unsupported.ignore.minus(self.reads.leaves)),
+            carried: names(self.shown),
+            rejected: names(self.unsupported.reject.minus(self.shown)),
+            ignored: names(self.unsupported.ignore.minus(self.shown)),
             reported: names(rest),
         }
     }
@@ -140,7 +141,7 @@ impl Operation {
         for leaf in self.standard.request().leaves().iter() {
             let name = self.standard.leaf_name(leaf);
             let there = chat.standard.leaves_at(bridge::chat_path(name)).unwrap_or_default();
-            let what = if there.intersects(chat.reads.leaves) {
+            let what = if there.intersects(chat.shown) {
                 &mut support.carried
             } else if there.intersects(chat.unsupported.reject)
                 || listed(&chat.unsupported.reject_extras, name)
@@ -202,6 +203,7 @@ pub(crate) struct Errors {
     pub(crate) param: Option<Node>,
     pub(crate) status: Option<Node>,
     pub(crate) class: Option<Node>,
+    pub(crate) retry_after: Option<Node>,
     pub(crate) request_id: Option<Node>,
     pub(crate) slots: usize,
 }

@@ -18,7 +18,7 @@ pub(crate) struct Stream {
     pub(crate) query: Vec<(String, Node)>,
     pub(crate) headers: Vec<(String, Node)>,
     /// Members merged into the body so that the upstream reports usage.
-    pub(crate) request_usage: Vec<(Box<str>, Const)>,
+    pub(crate) request_usage: Vec<(Box<str>, Node)>,
     pub(crate) framing: Framing,
     pub(crate) mode: Mode,
     /// SSE data that ends the stream.

@@ -50,7 +50,14 @@ pub(super) fn check(tree: &Node) -> Vec<SpecError> {
             );
         });
     }
-    rules.each(tree, "config", Check::variable);
+    let variables: Vec<&str> = tree
+        .get("config")
+        .and_then(Node::as_map)
+        .unwrap_or_default()
+        .iter()
+        .map(|(key, _)| &*key.text)
+        .collect();
+    rules.each(tree, "config", |rules, key, variable| rules.variable(key, variable, &variables));
     if let Some(variants) = tree.get("variants") {
         rules.within("variants", |rules| rules.variants(variants, tree.get("config")));
     }
@@ -139,7 +146,19 @@ impl Check {
         });
     }
 
-    fn variable(&mut self, key: &Key, variable: &Node) {
+    fn variable(&mut self, key: &Key, variable: &Node, all: &[&str]) {
+        let unless = variable.get("required").and_then(|required| required.get("unless"));
+        for name in unless.and_then(Node::as_seq).unwrap_or_default() {
+            let text = name.as_str().unwrap_or_default();
+            let others = all.iter().copied().chain(["base_url"]).filter(|other| *other != &*key.text);
+            if !others.clone().any(|other| other == text) {
+                let help = did_you_mean(text, others).unwrap_or_else(|| {
+                    "write the name of another variable of this spec, or `base_url`".to_owned()
+                });
+                let message = format!("there is no other variable {}", quoted(text));
+                self.error(codes::UNKNOWN_VARIABLE, name, message, help);
+            }
+        }
         if RESERVED_VARIABLES.contains(&&*key.text) {
             let message = format!(
                 "{} has a meaning of its own in the configuration of every provider",

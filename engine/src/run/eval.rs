@@ -222,8 +222,12 @@ impl<'a> Run<'a> {
     #[inline(never)]
     fn switch(&mut self, switch: &'a Switch) -> Ran<Value<'a>> {
         let value = self.eval(&switch.value)?;
-        let word =
-            if switch.by_type { (!value.is_absent()).then(|| value.kind_name()) } else { self.plain(value) };
+        // Null counts as absent, here as everywhere.
+        let word = match (switch.by_type, value.is_absent()) {
+            (true, true) => Some("null"),
+            (true, false) => Some(value.kind_name()),
+            (false, _) => self.plain(value),
+        };
         if let Some(word) = word
             && let Some((_, node)) = switch.cases.iter().find(|(name, _)| **name == *word)
         {
@@ -370,8 +374,14 @@ impl<'a> Run<'a> {
     fn sum(&mut self, nodes: &'a [Node]) -> Ran<Value<'a>> {
         let mut total = Sum::default();
         for node in nodes {
-            if let Some(literal) = self.number(node)? {
-                total.add(literal).ok_or_else(|| Stop::refused("a number is too large to be added", None))?;
+            let value = self.eval(node)?.open(self.arena);
+            let numbers = value.as_array().unwrap_or(std::slice::from_ref(&value));
+            self.burn(numbers.len())?;
+            for number in numbers {
+                if let Value::Number(literal) = number {
+                    let added = total.add(literal);
+                    added.ok_or_else(|| Stop::refused("a number is too large to be added", None))?;
+                }
             }
         }
         Ok(total.literal(self.arena).map_or(Value::Absent, Value::Number))
@@ -444,7 +454,11 @@ impl<'a> Run<'a> {
 
     #[inline(never)]
     fn pick(&mut self, pick: &'a Pick) -> Ran<Value<'a>> {
-        let value = self.eval(&pick.value)?.open(self.arena);
+        let value = self.eval(&pick.value)?;
+        if let Value::Json(text) = value {
+            self.burn(text.len() / 16)?;
+        }
+        let value = value.open(self.arena);
         let found = match &pick.at {
             PickAt::Member(name) => value.get(name),
             PickAt::Place(place) => item_at(value, *place),

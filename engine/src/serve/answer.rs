@@ -1,6 +1,6 @@
 //! The provider's answer to the client's.
 
-use super::failure::{Class, Failure, default_kind};
+use super::failure::{Class, Failure, default_kind, seconds};
 use super::request::Exchange;
 use super::usage::Usage;
 use crate::json::{Arena, DEFAULT_DEPTH, ParseOptions, Value, parse, write_value};
@@ -67,6 +67,9 @@ const ANSWER_NAMES: [&[&str]; 2] = [
 
 /// Longest message taken from an error body that the spec cannot read, in characters.
 const MAX_FOREIGN_MESSAGE: usize = 500;
+
+/// Longest first line of a body that is no JSON, in characters.
+const MAX_PLAIN_MESSAGE: usize = 300;
 
 impl Operation {
     /// Translates a plain answer of status 2xx.
@@ -226,6 +229,7 @@ pub(crate) fn read_failure<'a>(
     failure.code = text(&errors.code).or_else(|| default_code(failure.class).map(str::to_owned));
     failure.param = text(&errors.param);
     failure.request_id = text(&errors.request_id);
+    failure.retry_after = text(&errors.retry_after).and_then(|wait| seconds(&wait));
     failure
 }
 
@@ -251,5 +255,16 @@ fn foreign_message<'a>(document: Value<'a>, answer: &Answer<'a>, arena: &'a Aren
     if !found.is_empty() {
         return found.chars().take(MAX_FOREIGN_MESSAGE).collect();
     }
-    format!("the provider answered with status {}", answer.head.status)
+    let plain = if document.is_absent() { plain_message(answer.body) } else { None };
+    plain.unwrap_or_else(|| format!("the provider answered with status {}", answer.head.status))
+}
+
+/// The first line of a body that is no JSON, if it is for people: short, printable, and no page.
+fn plain_message(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?.trim_start_matches('\u{feff}').trim();
+    let line = text.lines().next()?.trim_end();
+    let is_page = line.starts_with(['<', '{', '[']);
+    let is_short = line.chars().nth(MAX_PLAIN_MESSAGE).is_none();
+    let is_readable = !line.chars().any(char::is_control);
+    (is_short && is_readable && !is_page && !line.is_empty()).then(|| line.to_owned())
 }

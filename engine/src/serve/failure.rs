@@ -99,6 +99,8 @@ pub struct Failure {
     pub code: Option<String>,
     /// The kind of fault.
     pub class: Class,
+    /// Seconds after which it may be tried again, as the provider's body says.
+    pub retry_after: Option<u64>,
     /// The provider's id of the request.
     pub request_id: Option<String>,
 }
@@ -113,6 +115,7 @@ impl Failure {
             param: None,
             code: None,
             class,
+            retry_after: None,
             request_id: None,
         }
     }
@@ -130,6 +133,37 @@ impl Failure {
     pub fn envelope(&self) -> Vec<u8> {
         envelope(&self.message, &self.kind, self.param.as_deref(), self.code.as_deref())
     }
+}
+
+/// Longest wait that clients are told of: a week.
+const MAX_RETRY_AFTER: f64 = 604_800.0;
+
+/// Whole seconds, rounded up: `17`, `0.5`, `17s`, `1m30.5s`, `500ms`. None if it is written in another way.
+pub(crate) fn seconds(text: &str) -> Option<u64> {
+    let mut rest = text.trim();
+    let mut total = 0.0;
+    let mut parts = 0;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, after) = rest.split_at_checked(end)?;
+        let end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let (unit, after) = after.split_at_checked(end)?;
+        let factor = match unit {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            // A number alone.
+            "" if parts == 0 && after.is_empty() => 1.0,
+            _ => return None,
+        };
+        total += number.parse::<f64>().ok()? * factor;
+        parts += 1;
+        rest = after;
+    }
+    let fits = parts > 0 && (0.0..=MAX_RETRY_AFTER).contains(&total);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within a week")]
+    fits.then(|| (total - 1e-9).ceil().max(0.0) as u64)
 }
 
 /// The `type` of an error whose provider names none.

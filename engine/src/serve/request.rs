@@ -3,7 +3,7 @@
 use crate::json::{Arena, DEFAULT_DEPTH, ParseOptions, Value, parse, write_value};
 use crate::options::Options;
 use crate::program::Operation;
-use crate::program::ir::{Const, Node};
+use crate::program::ir::Node;
 use crate::program::rename::Undo;
 use crate::program::stream::Stream;
 use crate::run::{Inputs, Run};
@@ -344,8 +344,11 @@ impl Operation {
     ) -> Result<Vec<u8>, Refusal> {
         let mut body = body.open(run.arena);
         let mut added: Vec<(&'a str, Value<'a>)> = Vec::new();
-        for (name, value) in stream.map_or(&[][..], |stream| &stream.request_usage) {
-            added.push((name, merged(body.get(name), value, run.arena)));
+        for (name, node) in stream.map_or(&[][..], |stream| &stream.request_usage) {
+            let value = run.eval(node).map_err(|stop| stop.into_refusal())?;
+            if !value.is_absent() {
+                added.push((name, merged(body.get(name), value, run.arena)));
+            }
         }
         for (name, node) in &self.body {
             let value = run.eval(node).map_err(|stop| stop.into_refusal())?;
@@ -437,8 +440,8 @@ struct Head {
 }
 
 /// One level of merging, so that `stream_options` of the client survive.
-fn merged<'a>(old: Value<'a>, new: &'a Const, arena: &'a Arena) -> Value<'a> {
-    let new = new.value().open(arena);
+fn merged<'a>(old: Value<'a>, new: Value<'a>, arena: &'a Arena) -> Value<'a> {
+    let new = new.open(arena);
     let (Some(old), Some(added)) = (old.open(arena).as_object(), new.as_object()) else {
         return new;
     };

@@ -187,7 +187,12 @@ impl StreamDecoder {
         if self.core.progress != Progress::Open {
             return self.core.progress;
         }
-        if let Ok(Some(frame)) = self.codec.last() {
+        let last = self.codec.last();
+        if let Err(CodecError::Cut) = last {
+            self.core.fail(Failure::malformed(CodecError::Cut.message()), out);
+            return self.core.progress;
+        }
+        if let Ok(Some(frame)) = last {
             let scratch = Arena::new();
             let whole = parse(frame.data, &scratch, &ParseOptions::lenient(DEFAULT_DEPTH)).is_ok();
             let stream = self.operation.stream.as_ref();
@@ -272,7 +277,9 @@ impl Core {
         let seen = self.observer.see(frame, done, exchange.usage_wanted, &self.arena);
         match seen {
             Seen::Drop | Seen::Malformed => {}
-            _ if frame.odd => write_event(frame, out),
+            // Nothing but the word, whatever else its event held.
+            Seen::Done if frame.raw.trim_ascii() != DONE.trim_ascii() => out.extend_from_slice(DONE),
+            _ if frame.odd || simdutf8::basic::from_utf8(frame.raw).is_err() => write_event(frame, out),
             _ => out.extend_from_slice(frame.raw),
         }
         match seen {

@@ -109,6 +109,11 @@ pub(crate) struct SpecFile {
     /// How the provider's error answers are read.
     #[schemars(title = "Errors", extend("examples" = [{ "message": "$.error.message", "type": "$.error.type" }]))]
     pub errors: Option<Errors>,
+    /// Members of answers that the standard format does not have and that this provider's mappings write.
+    #[serde(default)]
+    #[schemars(title = "Own members of answers", extend("uniqueItems" = true, "items" = { "type": "string", "minLength": 1 },
+        "examples" = [["timings", "native_finish_reason"]]))]
+    pub extensions: Vec<String>,
     /// Facts by model name, read as `$caps.name`; each fact comes from the first rule that matches and sets it.
     #[serde(default)]
     #[schemars(title = "Model facts", extend("examples" = [[{ "match": "*", "set": { "max_output": 4096 } }]]))]
@@ -158,10 +163,10 @@ pub(crate) struct Variable {
     #[serde(default)]
     #[schemars(title = "Secret", extend("examples" = [true]))]
     pub secret: bool,
-    /// Whether the provider cannot serve without it.
+    /// Whether the provider cannot serve without it; `unless` another one is set.
     #[serde(default)]
-    #[schemars(title = "Required", extend("examples" = [true]))]
-    pub required: bool,
+    #[schemars(title = "Required", extend("examples" = [true, { "unless": ["token"] }]))]
+    pub required: Required,
     /// The environment variable that is read when the operator sets nothing.
     #[schemars(title = "Environment variable", extend(
         "pattern" = "^[A-Z_][A-Z0-9_]*$",
@@ -184,6 +189,46 @@ pub(crate) struct Variable {
     /// What it is, for the operator.
     #[schemars(title = "Description", extend("examples" = ["Key from the provider's console"]))]
     pub description: Option<String>,
+}
+
+/// Whether a variable must be set.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Required(pub Value);
+
+impl<'de> Deserialize<'de> for Required {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Required, D::Error> {
+        Value::deserialize(deserializer).map(Required)
+    }
+}
+
+impl JsonSchema for Required {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Required".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        // One schema for both forms: in a union the message about a mistake inside would be lost.
+        schemars::json_schema!({
+            "type": ["boolean", "object"],
+            "properties": {
+                "unless": {
+                    "title": "Unless one of these is set",
+                    "description": "Names of variables, or `base_url`: with one of them this one need not be set.",
+                    "type": "array",
+                    "items": { "type": "string", "minLength": 1 },
+                    "minItems": 1,
+                    "uniqueItems": true,
+                    "examples": [["token"]],
+                },
+            },
+            "required": ["unless"],
+            "additionalProperties": false,
+        })
+    }
 }
 
 /// The type of a configuration variable.
@@ -375,6 +420,10 @@ pub(crate) struct Errors {
     /// `not_found`, `server`; from the status without it.
     #[schemars(title = "Class", extend("x-scope" = ERROR_SCOPE, "examples" = [{ "$lookup": "$.error.type", "$table": "class" }]))]
     pub class: Option<Template>,
+    /// How long the client should wait, in seconds or as `17s`, `1m30s`, `500ms`; told unless the provider sent a
+    /// `retry-after` header itself.
+    #[schemars(title = "Retry after", extend("x-scope" = ERROR_SCOPE, "examples" = ["$.error.retry_after"]))]
+    pub retry_after: Option<Template>,
     /// The provider's own id of the request, for support.
     #[schemars(title = "Request id", extend("x-scope" = ERROR_SCOPE, "examples" = ["$http.headers['x-request-id']"]))]
     pub request_id: Option<Template>,

@@ -10,6 +10,8 @@ pub(crate) enum Form {
     Template,
     /// A list of such values.
     Templates,
+    /// A list of such values, or what yields one.
+    Summands,
     /// Anything, unread.
     Anything,
     /// A text.
@@ -26,7 +28,7 @@ pub(crate) enum Form {
     Table,
     /// A text (`$join`), or named arguments (`$use`).
     With,
-    /// A number or a name: where in a list or object.
+    /// A number or a name, or what yields one: where in a list or object.
     Index,
     /// What a provider understands of JSON Schema.
     SchemaRules,
@@ -383,11 +385,11 @@ pub(crate) const KEYS: &[OperatorKey] = &[
     ),
     operator_key(
         "$sum",
-        Form::Templates,
+        Form::Summands,
         &[],
         [
             "Sum",
-            "The sum of numbers; absent ones are skipped, absent if all are.",
+            "The sum of numbers and of the numbers in lists; absent ones are skipped, absent if all are.",
             r#"{ "$sum": ["$u.input_tokens", "$u.output_tokens"] }"#,
         ],
     ),
@@ -515,7 +517,7 @@ pub(crate) const KEYS: &[OperatorKey] = &[
         &["$pick"],
         [
             "Which item",
-            "The number of the item from 0, from the end with -1, or the name of the member; or a path to one of these.",
+            "The number of the item from 0, from the end with -1, or the name of the member; either may be computed.",
             r#"{ "$pick": { "$split": "$.id", "$by": "-" }, "$at": 0 }"#,
         ],
     ),

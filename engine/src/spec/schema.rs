@@ -43,7 +43,7 @@ pub(crate) enum Rules {
 /// A file that extends another may leave anything out and may remove with null, which a schema cannot see; so the
 /// published form is as lenient as that inside of mappings that are merged, and the loader strict.
 pub fn provider_schema() -> Value {
-    let mut schema = relaxed(whole());
+    let mut schema = removable(relaxed(whole()));
     // The operator that an argument belongs to may be said by the parent.
     for keyword in ["dependentRequired", "dependentSchemas"] {
         if let Some(Value::Object(needs)) = schema.pointer_mut(&format!("/$defs/Template/{keyword}")) {
@@ -63,7 +63,7 @@ pub fn provider_schema() -> Value {
 ///
 /// As lenient as that of specs where a fixture that is the same as another may leave out or remove.
 pub fn fixture_schema() -> Value {
-    let mut schema = relaxed(&derived::<FixtureFile>(FIXTURE_ID));
+    let mut schema = removable(relaxed(&derived::<FixtureFile>(FIXTURE_ID)));
     // The word that an argument belongs to may be said by the other fixture.
     if let Some(Value::Object(needs)) = schema.pointer_mut("/$defs/LetValue/dependentRequired") {
         needs.retain(|argument, _| !["$known", "$size", "$encoding"].contains(&argument.as_str()));
@@ -198,10 +198,14 @@ fn partial(mut schema: Value) -> Value {
     if let Some(Value::Object(mapping)) = schema.pointer_mut("/$defs/Template") {
         mapping.shift_remove("dependentRequired");
         mapping.shift_remove("dependentSchemas");
-        if let Some(Value::Object(properties)) = mapping.get_mut("properties") {
-            properties.values_mut().for_each(relax);
-        }
     }
+    removable(schema)
+}
+
+/// The same schema, in which null may remove an operator's part that the parent has.
+fn removable(mut schema: Value) -> Value {
+    let properties = schema.pointer_mut("/$defs/Template/properties").and_then(Value::as_object_mut);
+    properties.into_iter().for_each(|properties| properties.values_mut().for_each(relax));
     schema
 }
 

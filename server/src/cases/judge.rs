@@ -59,7 +59,17 @@ struct CaseFile {
     known_bug: Option<String>,
 }
 
-pub(super) fn judge(library: &Library, case: &Case, update: bool) -> Verdict {
+/// What is written instead of reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Update {
+    No,
+    /// Outputs that differ, and those that the case is about.
+    Outputs,
+    /// Also what the request of a case about an answer becomes.
+    Everything,
+}
+
+pub(super) fn judge(library: &Library, case: &Case, update: Update) -> Verdict {
     let mut judge = Judge { case, update, verdict: Verdict::default() };
     match judge.read_case() {
         Err(problem) => judge.problem("case.yaml", &problem),
@@ -78,7 +88,7 @@ pub(super) fn judge(library: &Library, case: &Case, update: bool) -> Verdict {
 
 pub(super) struct Judge<'c> {
     case: &'c Case,
-    update: bool,
+    update: Update,
     verdict: Verdict,
 }
 
@@ -164,7 +174,7 @@ impl Judge<'_> {
     }
 
     fn refused(&mut self, status: u16, body: &str) -> Result<(), String> {
-        if self.read("refused.out.json").is_none() && !self.update {
+        if self.read("refused.out.json").is_none() && self.update == Update::No {
             return Err(format!("the request was refused: {body}"));
         }
         self.verdict.checked.push("refused");
@@ -185,7 +195,12 @@ impl Judge<'_> {
         }
         let expected = self.read("request.out.json");
         // A case about an answer need not say what its request becomes.
-        if expected.is_none() && !(self.update && self.is_about_requests()) {
+        let wanted = match self.update {
+            Update::No => false,
+            Update::Outputs => self.is_about_requests(),
+            Update::Everything => true,
+        };
+        if expected.is_none() && !wanted {
             return Ok(());
         }
         let body = std::str::from_utf8(&encoded.body).map_err(|error| error.to_string())?;
@@ -302,7 +317,7 @@ impl Judge<'_> {
         };
         let actual = if file == "refused.out.json" { fit(&expected, actual) } else { actual.to_owned() };
         if let Err(difference) = compare::json(&expected, &actual) {
-            if self.update {
+            if self.update != Update::No {
                 return self.missing(file, compare::indented(&actual));
             }
             self.problem(file, &format!("differs\n{difference}"));
@@ -314,7 +329,7 @@ impl Judge<'_> {
             return self.missing(file, Ok(actual.to_owned()));
         };
         if let Err(difference) = compare::lines(&expected, actual) {
-            if self.update {
+            if self.update != Update::No {
                 return self.missing(file, Ok(actual.to_owned()));
             }
             self.problem(file, &format!("differs\n{difference}"));
@@ -322,7 +337,7 @@ impl Judge<'_> {
     }
 
     fn missing(&mut self, file: &str, content: Result<String, String>) {
-        if !self.update {
+        if self.update == Update::No {
             return self.problem(file, "is missing; `interlingua test --update` writes it for review");
         }
         match content.and_then(|text| {

@@ -14,6 +14,8 @@ use serde_json::json;
 
 use crate::library;
 
+use judge::Update;
+
 pub use judge::Verdict;
 
 /// One case folder: `<spec>/<operation>/<case>/`.
@@ -72,7 +74,7 @@ impl Case {
 
 /// Judges one case. `update`: missing and changed outputs are written instead of reported.
 pub fn judge(library: &Library, case: &Case, update: bool) -> Verdict {
-    judge::judge(library, case, update)
+    judge::judge(library, case, if update { Update::Outputs } else { Update::No })
 }
 
 /// Runs the cases of a spec (by name), of a folder, or all of them, and writes what happened to `out`.
@@ -98,7 +100,8 @@ pub(crate) fn test(
     }
     let mut failed = 0;
     for case in &cases {
-        let verdict = judge(&library, case, update);
+        let update = if update { Update::Everything } else { Update::No };
+        let verdict = judge::judge(&library, case, update);
         failed += usize::from(!verdict.passed());
         report(case, &verdict, as_json, out).map_err(|error| error.to_string())?;
     }

@@ -5,33 +5,40 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
 
-use interlingua_engine::{Library, Source, SpecErrors};
+use interlingua_engine::{Fixtures, Library, Source, SpecErrors};
 use serde_json::{Value, json};
 
 use super::{Exit, error, json_lines, line};
 use crate::config::{Config, process_environment};
 use crate::gateway::Gateway;
 use crate::library;
+use crate::simulator;
 
-/// Checks spec files. They may extend built-in specs, and replace them if they have the same file name.
+/// Checks files of specs and fixtures. They may extend built-in specs, and replace them if they have the same file name.
 pub(super) fn specs(files: &[PathBuf], json: bool, out: &mut dyn Write) -> Result<Exit, String> {
     let mut own: Vec<Source> = Vec::new();
     for file in files {
         own.extend(library::from_disk(file).map_err(error)?);
     }
     let count = own.len();
+    let (fixtures, own): (Vec<Source>, Vec<Source>) = own.into_iter().partition(Fixtures::is_fixture);
+    let played = if fixtures.is_empty() { None } else { simulator::with_own(fixtures).err() };
     let replaced: HashSet<OsString> = own.iter().filter_map(|source| stem(&source.path)).collect();
     let others =
         library::built_in().filter(|source| !stem(&source.path).is_some_and(|stem| replaced.contains(&stem)));
     let sources: Vec<Source> = others.chain(own).collect();
-    match Library::load(sources) {
-        Ok(_) if json => json_lines(out, &json!({ "checked": count, "errors": [] })).map(|()| Exit::Fine),
-        Ok(_) => line(out, format!("{count} checked, no mistakes")).map(|()| Exit::Fine),
-        Err(errors) if json => {
-            json_lines(out, &json!({ "checked": count, "errors": list(&errors) })).map(|()| Exit::Found)
-        }
-        Err(errors) => line(out, errors.render(stdout().is_terminal()).trim_end()).map(|()| Exit::Found),
+    let errors: Vec<SpecErrors> = Library::load(sources).err().into_iter().chain(played).collect();
+    let exit = if errors.is_empty() { Exit::Fine } else { Exit::Found };
+    if json {
+        let all: Vec<Value> = errors.iter().flat_map(list).collect();
+        json_lines(out, &json!({ "checked": count, "errors": all }))?;
+    } else if errors.is_empty() {
+        line(out, format!("{count} checked, no mistakes"))?;
     }
+    for errors in errors.iter().filter(|_| !json) {
+        line(out, errors.render(stdout().is_terminal()).trim_end())?;
+    }
+    Ok(exit)
 }
 
 /// Checks the config and every spec that it uses.

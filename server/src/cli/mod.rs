@@ -48,7 +48,7 @@ enum Command {
     Serve(serve::Options),
     /// Check provider specs, or the config if no file is named
     Check {
-        /// Spec files, or folders of them
+        /// Spec files, fixture files, or folders of them
         files: Vec<PathBuf>,
     },
     /// Run the cases of a spec or a folder
@@ -75,7 +75,7 @@ enum Command {
     },
     /// Play a provider on this machine, in its own wire format
     Simulate {
-        /// The spec to play
+        /// The spec to play, or a fixture file of your own
         spec: String,
         /// Port on the loopback address
         #[arg(long, default_value_t = 9000)]

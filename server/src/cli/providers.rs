@@ -27,7 +27,11 @@ pub(super) fn run(config: &Config, json: bool, out: &mut dyn Write) -> Result<Ex
             line(out, format!("{:<16}   with {chooser}: {value} served by {}", "", variant.name()))?;
         }
         for variable in spec.variables().iter().filter(|variable| variable.required) {
-            line(out, format!("{:<16}   needs {}{}", "", variable.name, source(variable)))?;
+            let unless = match variable.unless.as_slice() {
+                [] => String::new(),
+                others => format!("; not with {}", others.join(" or ")),
+            };
+            line(out, format!("{:<16}   needs {}{}{unless}", "", variable.name, source(variable)))?;
         }
         // Which of them, is for its `auth` to say.
         let secrets = spec.variables().iter().filter(|variable| variable.secret && !variable.required);
@@ -57,6 +61,7 @@ fn described(spec: &Spec) -> Value {
                 "type": kind_name(variable.kind),
                 "secret": variable.secret,
                 "required": variable.required,
+                "unless": variable.unless,
                 "env": variable.env,
                 "env_file": variable.env_file,
                 "env_is_set": variable.env.as_deref().map(|env| process_environment(env).is_some()),

@@ -61,7 +61,7 @@ async fn serve(config: &Config, library: &Library, shutdown: Shutdown) -> Result
     let listener = TcpListener::bind(gateway.listen()).await.map_err(cannot)?;
     let addr = listener.local_addr().map_err(cannot)?;
     // A closed standard output is no reason not to serve.
-    let _ = io::stdout().lock().write_all(greeting(&gateway, addr).as_bytes());
+    let _ = io::stdout().lock().write_all(greeting(&gateway, library, addr).as_bytes());
     if !addr.ip().is_loopback() {
         tracing::warn!(%addr, "anybody who reaches this address can spend your providers' credit: no client keys are configured");
     }
@@ -70,7 +70,7 @@ async fn serve(config: &Config, library: &Library, shutdown: Shutdown) -> Result
 }
 
 /// What is served, and what to type first.
-fn greeting(gateway: &Gateway, addr: SocketAddr) -> String {
+fn greeting(gateway: &Gateway, library: &Library, addr: SocketAddr) -> String {
     let mut text = format!("interlingua {} listens on http://{addr}\n", env!("CARGO_PKG_VERSION"));
     let list = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     let _ = writeln!(text, "  providers: {}", list(gateway.providers.keys().map(String::as_str).collect()));
@@ -81,7 +81,15 @@ fn greeting(gateway: &Gateway, addr: SocketAddr) -> String {
         let _ = writeln!(text, "  simulator: {}", list(gateway.demo.keys().map(String::as_str).collect()));
         text.push_str("Try, without any key:\n");
     }
-    for spec in gateway.demo.keys() {
+    // One line for each format of its own; the others are like one of these.
+    let shown = |name: &&String| {
+        library.spec(name).is_some_and(|spec| {
+            spec.status() == Some("stable")
+                && spec.parent().is_none()
+                && spec.operations().any(|operation| operation == "chat")
+        })
+    };
+    for spec in gateway.demo.keys().filter(shown) {
         let body = format!(r#"{{"model":"{DEMO}/{spec}","messages":[{{"role":"user","content":"Hello"}}]}}"#);
         let _ = writeln!(
             text,

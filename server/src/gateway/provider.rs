@@ -164,15 +164,21 @@ pub(crate) fn from_environment_alone(
     let provided = |variable: &Variable| {
         variable.environment().any(|name| (site.env)(name).is_some())
     };
-    let missing = |variable: &&Variable| {
-        variable.required && variable.default.is_none() && !provided(variable)
+    let given = |name: &str| {
+        spec.variables().iter().any(|it| it.name == name && (it.default.is_some() || provided(it)))
     };
-    if spec.variables().iter().any(|variable| missing(&variable)) {
+    if spec.variables().iter().any(|variable| variable.is_missing(given)) {
         return None;
     }
     // Nothing of it need be set where credentials may come from elsewhere; something must be, to be meant.
     let set = |variable: &Variable| variable.secret && provided(variable);
     if spec.finds_credentials() && !spec.variables().iter().any(set) {
+        return None;
+    }
+    // Without a value that its address needs, nobody can have meant it.
+    let chooser = asked.chooser().filter(|_| !std::ptr::eq(asked, spec));
+    let (found, _) = settings(spec.name(), &section, (spec, chooser), site, &mut Mistakes::of(""));
+    if spec.compile(&found).is_ok_and(|program| program.base_url().is_none()) {
         return None;
     }
     build(asked.name(), &section, asked, site, mistakes)
@@ -246,6 +252,7 @@ fn settings(
             mistakes.add_with_help(value, message, suggest(name, known));
         }
     }
+    let mut wrong = Vec::new();
     let own = |variable: &&Variable| chooser.is_none_or(|chooser| chooser.name != variable.name);
     for variable in spec.variables().iter().filter(own) {
         let written = section.variables.get(&variable.name);
@@ -260,18 +267,31 @@ fn settings(
                 }
                 settings.values.insert(variable.name.clone(), setting);
             }
-            Some(Err(message)) => match written {
-                Some(at) => mistakes.add(at, message),
-                None => mistakes.add(section, format!("provider `{provider}`: {message}")),
-            },
-            None if variable.required && variable.default.is_none() => {
-                let message = format!("provider `{provider}` needs `{}`", variable.name);
-                let help =
-                    variable.env.as_ref().map(|env| format!("set it here, or {env} in the environment"));
-                mistakes.add_with_help(section, message, help);
+            Some(Err(message)) => {
+                wrong.push(variable.name.as_str());
+                match written {
+                    Some(at) => mistakes.add(at, message),
+                    None => mistakes.add(section, format!("provider `{provider}`: {message}")),
+                }
             }
             None => {}
         }
+    }
+    let given = |name: &str| {
+        settings.values.contains_key(name)
+            || wrong.contains(&name)
+            || (name == "base_url" && (section.base_url.is_some() || site.played.is_some()))
+            || spec.variables().iter().any(|it| it.name == name && it.default.is_some())
+    };
+    for variable in spec.variables().iter().filter(|variable| variable.is_missing(given)) {
+        let message = format!("provider `{provider}` needs {}", variable.choice());
+        let what = if variable.unless.is_empty() { "it" } else { "one" };
+        let others = spec.variables().iter().filter(|other| variable.unless.contains(&other.name));
+        let env: Vec<&str> =
+            std::iter::once(variable).chain(others).filter_map(|it| it.env.as_deref()).collect();
+        let help =
+            (!env.is_empty()).then(|| format!("set {what} here, or {} in the environment", env.join(" or ")));
+        mistakes.add_with_help(section, message, help);
     }
     (settings, secrets)
 }

@@ -5,6 +5,7 @@
 mod body;
 mod connection;
 
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use interlingua_engine::{Ask, Fixture, Fixtures, Library, Reply, Source};
+use interlingua_engine::{Ask, Fixture, Fixtures, Library, Reply, Source, SpecErrors};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -20,6 +21,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::config::suggest;
 use crate::embedded;
+use crate::library;
 use crate::shutdown::Shutdown;
 
 /// Clients of one simulated provider at the same time; more wait.
@@ -75,7 +77,11 @@ pub(crate) async fn serve(
     addr: SocketAddr,
     shutdown: &Shutdown,
 ) -> Result<(), String> {
-    let fixtures = fixtures()?;
+    let own = own(spec)?;
+    let (spec, fixtures) = match &own {
+        Some((name, fixtures)) => (name.as_str(), fixtures),
+        None => (spec, &fixtures()?),
+    };
     let Some(fixture) = fixtures.fixture(spec) else {
         let known: Vec<&str> = fixtures.iter().map(|fixture| fixture.name()).collect();
         let help = suggest(spec, known.iter().copied()).unwrap_or_default();
@@ -102,14 +108,35 @@ pub(crate) async fn serve(
     Ok(())
 }
 
+/// The fixture in a file of the user's, and what it may be the same as; none if `what` is no file.
+fn own(what: &str) -> Result<Option<(String, Fixtures)>, String> {
+    let path = Path::new(what);
+    if path.extension().is_none_or(|it| it != "yaml") {
+        return Ok(None);
+    }
+    let files = library::from_disk(path)?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Some((name, with_own(files).map_err(|errors| errors.to_string())?)))
+}
+
+/// The fixtures inside the binary, and others, which replace those of the same file name.
+pub(crate) fn with_own(files: Vec<Source>) -> Result<Fixtures, SpecErrors> {
+    let name = |path: &str| Path::new(path).file_name().map(OsString::from);
+    let replaced: Vec<_> = files.iter().map(|file| name(&file.path)).collect();
+    let kept = built_in().filter(|source| !replaced.contains(&name(&source.path)));
+    Fixtures::load(kept.chain(files).collect::<Vec<_>>())
+}
+
 /// The fixtures inside the binary.
 fn fixtures() -> Result<Fixtures, String> {
+    Fixtures::load(built_in()).map_err(|errors| errors.to_string())
+}
+
+fn built_in() -> impl Iterator<Item = Source> {
     let files = embedded::FIXTURES
         .iter()
         .filter(|(path, _)| Path::new(path).extension().is_some_and(|it| it == "yaml"));
-    let sources =
-        files.map(|(path, text)| Source { path: format!("specs/fixtures/{path}"), text: (*text).to_owned() });
-    Fixtures::load(sources).map_err(|errors| errors.to_string())
+    files.map(|(path, text)| Source { path: format!("specs/fixtures/{path}"), text: (*text).to_owned() })
 }
 
 async fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {

@@ -107,7 +107,21 @@ fn operator_schema(key: &OperatorKey, template: &Value) -> Value {
         Form::Names => json!({ "type": "array", "items": text(), "minItems": 1 }),
         Form::Table => json!({ "type": ["string", "object"] }),
         Form::With => json!({ "type": ["string", "object"], "additionalProperties": template }),
-        Form::Index => json!({ "type": ["integer", "string"] }),
+        Form::Index => {
+            let mut form = template.clone();
+            if let Some(form) = form.as_object_mut() {
+                form.insert("type".to_owned(), json!(["integer", "string", "object"]));
+            }
+            form
+        }
+        Form::Summands => {
+            let mut form = template.clone();
+            if let Some(form) = form.as_object_mut() {
+                form.insert("type".to_owned(), json!(["string", "object", "array"]));
+                form.insert("minItems".to_owned(), json!(1));
+            }
+            form
+        }
         Form::SchemaRules => schema_rules(),
         Form::Number => json!({ "type": "number" }),
     };

@@ -24,10 +24,10 @@ pub(crate) struct Stream {
     #[schemars(title = "Headers", extend("propertyNames" = forms::header_name(), "x-scope" = REQUEST_SCOPE,
         "examples" = [{ "accept": "text/event-stream" }]))]
     pub headers: Named<Template>,
-    /// Members, as they are, that are set in the body so that the upstream reports usage.
+    /// Members that are set in the body so that the upstream reports usage.
     #[serde(default)]
-    #[schemars(title = "How usage is asked for", extend("examples" = [{ "stream_options": { "include_usage": true } }]))]
-    pub request_usage: Named<Value>,
+    #[schemars(title = "How usage is asked for", extend("x-scope" = REQUEST_SCOPE, "examples" = [{ "stream_options": { "include_usage": true } }]))]
+    pub request_usage: Named<Template>,
     /// How messages are told apart.
     #[schemars(title = "Framing", extend("default" = "sse", "examples" = ["sse"]))]
     pub framing: Option<Framing>,

@@ -91,7 +91,7 @@ fn operators_are_explained() {
         "  chat:\n    request: { $if: true, a: { $each: \"in $.x\", $do: 1 }, b: { $sum: 1 } }\n",
         "x:6:21: error[E0203]: expected a text, found a boolean\n  help: for example: {\"$if\":\"$.stream == true\",\"include_usage\":true}\n\
          x:6:39: error[E0205]: `in $.x` is not written as it must be\n  help: a loop is written `part in $.parts` or `part, i in $.parts`\n\
-         x:6:70: error[E0203]: expected a list, found a whole number\n  help: for example: {\"$sum\":[\"$u.input_tokens\",\"$u.output_tokens\"]}",
+         x:6:70: error[E0203]: expected a text, a list or a mapping, found a whole number\n  help: for example: {\"$sum\":[\"$u.input_tokens\",\"$u.output_tokens\"]}",
     );
 }
 
@@ -99,7 +99,7 @@ fn operators_are_explained() {
 fn values_of_the_wrong_kind() {
     check_rest(
         "  chat: { path: 3, method: FETCH, reject: [{ if: $.n }], headers: { X-Key: a }, index: {} }\n  embeddings:\n",
-        "x:5:17: error[E0203]: expected a text, found a whole number\n  help: for example: \"/v1/messages\"\n\
+        "x:5:17: error[E0203]: expected a text or a mapping, found a whole number\n  help: for example: \"/v1/messages\"\n\
          x:5:28: error[E0204]: `FETCH` is not allowed here\n  help: allowed: POST, PUT, PATCH, GET, DELETE\n\
          x:5:44: error[E0202]: the key `message` is missing\n  help: add `message:` (Message)\n\
          x:5:69: error[E0205]: `X-Key` is not a name for this place\n  help: write `x-key`\n\

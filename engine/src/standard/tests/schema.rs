@@ -120,7 +120,7 @@ fn leaves_have_names_and_places() {
         }
         assert_eq!(standard.request().leaves().len(), standard.leaf_names().len());
     }
-    assert!(standard("rerank").is_none());
+    assert!(standard("no_such").is_none());
 }
 
 #[test]
