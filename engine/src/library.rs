@@ -64,10 +64,8 @@ impl Library {
         let mut specs: Vec<Arc<Spec>> = plain.into_iter().map(Arc::new).collect();
         let known: HashMap<&str, &Arc<Spec>> = specs.iter().map(|spec| (&*spec.name, spec)).collect();
         let chosen = |spec: &Spec| variants(&spec.tree, &known);
-        let choosing: Vec<Arc<Spec>> = choosing
-            .into_iter()
-            .map(|spec| Arc::new(Spec { variants: chosen(&spec), ..spec }))
-            .collect();
+        let choosing: Vec<Arc<Spec>> =
+            choosing.into_iter().map(|spec| Arc::new(Spec { variants: chosen(&spec), ..spec })).collect();
         specs.extend(choosing);
         specs.sort_by(|left, right| left.name.cmp(&right.name));
         Ok(Library { specs })

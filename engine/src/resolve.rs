@@ -180,13 +180,14 @@ impl Loader {
                 (message, "leave out the value: what `use` does not name means this spec")
             } else if chooses(*target).is_some() {
                 let message = format!("the spec {} chooses between specs itself", quoted(wanted));
-                (message, "a variant is used as it is: name the spec that it would choose, or write `variants: null` where it `extends`")
+                (
+                    message,
+                    "a variant is used as it is: name the spec that it would choose, or write `variants: null` where it `extends`",
+                )
             } else {
                 continue;
             };
-            errors.push(
-                SpecError::new(codes::VARIANT_CHOOSES, spec.at, pointer, message).with_help(help),
-            );
+            errors.push(SpecError::new(codes::VARIANT_CHOOSES, spec.at, pointer, message).with_help(help));
         }
         self.diagnostics.extend(errors);
     }

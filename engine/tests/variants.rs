@@ -34,9 +34,8 @@ operations:
 const THIRD: &str = "interlingua: 1\nprovider: third\nextends: other\nconfig:\n  format: { type: string, default: deep }\noperations:\n  chat: { path: /third, request: { format: $config.format } }\n";
 
 fn load(files: &[(&str, &str)]) -> Result<Library, String> {
-    let sources = files
-        .iter()
-        .map(|(name, text)| Source { path: format!("{name}.yaml"), text: (*text).to_owned() });
+    let sources =
+        files.iter().map(|(name, text)| Source { path: format!("{name}.yaml"), text: (*text).to_owned() });
     Library::load(sources).map_err(|errors| errors.to_string())
 }
 
@@ -97,7 +96,8 @@ fn a_setting_chooses_the_spec_that_serves() {
 fn the_other_settings_are_those_of_the_chosen_spec() {
     let library = library();
     let spec = library.spec("chooser").unwrap();
-    let refused = |given: serde_json::Value| spec.compile(&settings(given)).map(drop).unwrap_err().to_string();
+    let refused =
+        |given: serde_json::Value| spec.compile(&settings(given)).map(drop).unwrap_err().to_string();
     assert!(refused(json!({})).contains("`key`"), "{}", refused(json!({})));
     let unknown = refused(json!({ "format": "other", "key": "k" }));
     assert!(unknown.contains("E0806") && unknown.contains("`key`"), "{unknown}");
@@ -112,14 +112,9 @@ fn the_default_may_choose_and_a_child_has_the_variants() {
     let chooser = CHOOSER.replace("default: own", "default: other");
     let kid = "interlingua: 1\nprovider: kid\nextends: chooser\nupstream: { url: \"https://kid.example\" }\nconfig:\n  format: { default: own }\n";
     let plain = "interlingua: 1\nprovider: plain\nextends: chooser\nvariants: null\n";
-    let library = load(&[
-        ("chooser", &chooser),
-        ("other", OTHER),
-        ("third", THIRD),
-        ("kid", kid),
-        ("plain", plain),
-    ])
-    .unwrap();
+    let library =
+        load(&[("chooser", &chooser), ("other", OTHER), ("third", THIRD), ("kid", kid), ("plain", plain)])
+            .unwrap();
     check(library.spec("chooser").unwrap(), json!({}), url("other"), json!({ "model": "m" }));
     let kid = library.spec("kid").unwrap();
     let own = ("https://kid.example".to_owned(), "/own".to_owned());

@@ -115,8 +115,9 @@ impl Check {
         let name = by.as_str().unwrap_or_default();
         let Some(variable) = config.and_then(|config| config.get(name)) else {
             let declared = config.and_then(Node::as_map).unwrap_or_default();
-            let help = did_you_mean(name, declared.iter().map(|(key, _)| &*key.text))
-                .unwrap_or_else(|| format!("declare it: `config: {{ {name}: {{ type: string, enum: [...] }} }}`"));
+            let help = did_you_mean(name, declared.iter().map(|(key, _)| &*key.text)).unwrap_or_else(|| {
+                format!("declare it: `config: {{ {name}: {{ type: string, enum: [...] }} }}`")
+            });
             let message = format!("there is no configuration variable {}", quoted(name));
             return self.within("by", |rules| rules.error(codes::UNKNOWN_VARIABLE, by, message, help));
         };

@@ -121,7 +121,8 @@ impl Judge<'_> {
         let mut settings = Settings::default();
         let chooser = spec.chooser();
         let chosen = spec.variant(chooser.and_then(|chooser| file.settings.get(&chooser.name)));
-        let others = chosen.variables().iter().filter(|it| chooser.is_none_or(|chooser| chooser.name != it.name));
+        let others =
+            chosen.variables().iter().filter(|it| chooser.is_none_or(|chooser| chooser.name != it.name));
         let variables: Vec<_> = chooser.into_iter().chain(others).collect();
         for variable in &variables {
             let given = file.settings.get(&variable.name);

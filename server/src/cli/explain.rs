@@ -57,7 +57,10 @@ pub(super) fn run(
     }
     for (value, variant) in spec.variants() {
         let chooser = spec.chooser().map_or("", |chooser| chooser.name.as_str());
-        line(out, format!("with {chooser}: {value} as `interlingua explain {from} {}` says", variant.name()))?;
+        line(
+            out,
+            format!("with {chooser}: {value} as `interlingua explain {from} {}` says", variant.name()),
+        )?;
     }
     Ok(Exit::Fine)
 }

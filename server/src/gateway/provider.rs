@@ -161,9 +161,7 @@ pub(crate) fn from_environment_alone(
     let section = At { value: ProviderSection::default(), line: 0, column: 0 };
     let asked = spec;
     let spec = asked.variant(choice(&section, asked, site, mistakes)?.as_ref());
-    let provided = |variable: &Variable| {
-        variable.environment().any(|name| (site.env)(name).is_some())
-    };
+    let provided = |variable: &Variable| variable.environment().any(|name| (site.env)(name).is_some());
     let given = |name: &str| {
         spec.variables().iter().any(|it| it.name == name && (it.default.is_some() || provided(it)))
     };
