@@ -186,7 +186,6 @@ impl Fault {
             param: None,
             code: Some(row.code.to_owned()),
             class: row.class,
-            retry_after: None,
             request_id: None,
         }
     }

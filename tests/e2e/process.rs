@@ -102,6 +102,10 @@ async fn mistakes_have_a_place() {
             "providers:\n  a: { spec: openai, api_key: k, api_kee: k }\n",
             "error: spec `openai` has no variable `api_kee`\n  help: did you mean `api_key`?",
         ),
+        (
+            "providers:\n  a: { spec: mistral, format: ollama, api_kee: k }\n",
+            "error: spec `ollama` has no variable `api_kee`\n  help: did you mean `api_key`?",
+        ),
         ("default_provider: a\nproviders: {}\n", "c.yaml:1:19: error: there is no provider `a`"),
         ("limits: { body_bytes: 1MB }\n", "c.yaml:1:"),
         ("providers: [\n", "c.yaml:"),

@@ -154,14 +154,14 @@ impl<'a> Run<'a> {
         note(&mut self.changes, leaf);
     }
 
-    #[inline]
-    /// As [`Run::lose`], for a name that was made.
+    /// As [`Run::change`], for a name that was made: part of a leaf is gone.
     pub(crate) fn lose_made(&mut self, leaf: &str) {
-        if self.losses.len() < MAX_NAMED_LOSSES && !self.losses.contains(&leaf) {
-            self.losses.push(self.arena.alloc_str(leaf));
+        if self.changes.len() < MAX_NAMED_LOSSES && !self.changes.contains(&leaf) {
+            self.changes.push(self.arena.alloc_str(leaf));
         }
     }
 
+    #[inline]
     pub(crate) fn slot(&self, slot: u16) -> Value<'a> {
         self.slots.get(usize::from(slot)).copied().unwrap_or(Value::Absent)
     }

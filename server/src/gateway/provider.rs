@@ -174,7 +174,8 @@ pub(crate) fn from_environment_alone(
         return None;
     }
     // Without a value that its address needs, nobody can have meant it.
-    let (found, _) = settings(spec.name(), &section, (spec, None), site, &mut Mistakes::of(""));
+    let chooser = asked.chooser().filter(|_| !std::ptr::eq(asked, spec));
+    let (found, _) = settings(spec.name(), &section, (spec, chooser), site, &mut Mistakes::of(""));
     if spec.compile(&found).is_ok_and(|program| program.base_url().is_none()) {
         return None;
     }
