@@ -187,6 +187,7 @@ impl Fault {
             code: Some(row.code.to_owned()),
             class: row.class,
             request_id: None,
+            retry_after: None,
         }
     }
 
