@@ -109,6 +109,12 @@ impl Spec {
         declared.iter().map(|(key, _)| &*key.text)
     }
 
+    /// Names of those operations whose bytes pass.
+    pub fn passing(&self) -> impl Iterator<Item = &str> {
+        let declared = self.tree.get("operations").and_then(Yaml::as_map).unwrap_or_default();
+        declared.iter().filter(|(_, body)| body.get("pass").is_some()).map(|(key, _)| &*key.text)
+    }
+
     /// The program for these settings.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 mod coverage;
 mod names;
+mod operations;
 mod rust_words;
 mod schemas;
 

@@ -68,6 +68,7 @@ fn described(spec: &Spec) -> Value {
         "docs": spec.docs(),
         "status": spec.status(),
         "operations": spec.operations().collect::<Vec<_>>(),
+        "passing": spec.passing().collect::<Vec<_>>(),
         "variables": variables,
     })
 }
