@@ -157,6 +157,12 @@ impl Spec {
         declared.iter().map(|(key, _)| &*key.text)
     }
 
+    /// Names of those operations whose bytes pass.
+    pub fn passing(&self) -> impl Iterator<Item = &str> {
+        let declared = self.tree.get("operations").and_then(Yaml::as_map).unwrap_or_default();
+        declared.iter().filter(|(_, body)| body.get("pass").is_some()).map(|(key, _)| &*key.text)
+    }
+
     /// The variable that chooses another spec instead of this one, if there are any.
     pub fn chooser(&self) -> Option<&Variable> {
         let variants = self.variants.as_ref()?;

@@ -29,7 +29,9 @@ fn coverage_is_fresh() {
     let library = Library::load(library::built_in()).unwrap();
     let mut rows: BTreeMap<(String, String), Counts> = BTreeMap::new();
     for spec in library.specs() {
-        for operation in spec.operations() {
+        // Nothing is translated where bytes pass: tests/e2e/passing.rs shows that they do.
+        let passing: Vec<&str> = spec.passing().collect();
+        for operation in spec.operations().filter(|name| !passing.contains(name)) {
             rows.insert((spec.name().to_owned(), operation.to_owned()), Counts::default());
         }
     }

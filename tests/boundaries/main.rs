@@ -5,6 +5,7 @@
 
 mod coverage;
 mod names;
+mod operations;
 mod providers;
 mod rust_words;
 mod schemas;

@@ -374,9 +374,8 @@ impl AnswerFile {
 /// A request nobody wrote: enough to have an answer to.
 fn minimal(operation: &str, model: &str) -> String {
     match operation {
-        "completions" => json!({ "model": model, "prompt": "Hi" }),
+        "completions" | "images" => json!({ "model": model, "prompt": "Hi" }),
         "embeddings" => json!({ "model": model, "input": "Hi" }),
-        "images" => json!({ "model": model, "prompt": "Hi" }),
         "rerank" => json!({ "model": model, "query": "Hi", "documents": ["Hi"] }),
         _ => json!({ "model": model, "messages": [{ "role": "user", "content": "Hi" }] }),
     }

@@ -108,6 +108,7 @@ fn described(spec: &Spec) -> Value {
         "docs": spec.docs(),
         "status": spec.status(),
         "operations": spec.operations().collect::<Vec<_>>(),
+        "passing": spec.passing().collect::<Vec<_>>(),
         "variables": variables,
         "variants": spec.variants().map(|(value, spec)| (value.to_owned(), Value::from(spec.name()))).collect::<Map<_, _>>(),
     })

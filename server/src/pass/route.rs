@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(found("files/"), Some(("files", vec![""])));
         assert_eq!(split("/v1/files"), Some((None, "files")));
         assert_eq!(split("/main/v1/files"), Some((Some("main"), "files")));
-        assert_eq!(split("/demo/openai/v1/files/v1/x"), Some((Some("demo/openai"), "files/v1/x")));
+        assert_eq!(split("/demo/acme/v1/files/v1/x"), Some((Some("demo/acme"), "files/v1/x")));
         assert_eq!(split("/files"), None);
     }
 

@@ -38,7 +38,7 @@ pub(crate) enum Odd {
 #[derive(Debug)]
 pub(crate) enum Scan {
     Json(Json),
-    Form(Form),
+    Form(Box<Form>),
 }
 
 impl Scan {
@@ -47,7 +47,7 @@ impl Scan {
     }
 
     pub(crate) fn form(boundary: &str) -> Scan {
-        Scan::Form(Form::new(boundary))
+        Scan::Form(Box::new(Form::new(boundary)))
     }
 
     /// Takes the next bytes.
