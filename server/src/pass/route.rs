@@ -81,7 +81,11 @@ fn operation(path: &str) -> Option<(&'static str, impl Iterator<Item = &str>)> {
         let rest = path.strip_prefix(own.trim_start_matches('/'))?;
         (rest.is_empty() || rest.starts_with('/')).then_some(rest)
     };
-    let translated = STANDARD.iter().filter_map(|(path, name)| Some((*name, path.strip_prefix("/v1")?)));
+    // What is translated has nothing below it.
+    let translated = STANDARD.iter().filter_map(|(own, name)| {
+        let own = own.strip_prefix("/v1").filter(|own| own.strip_prefix('/') == Some(path))?;
+        Some((*name, own))
+    });
     let fits =
         passing_paths().chain(translated).filter_map(|(name, own)| Some((name, own.len(), behind(own)?)));
     let (name, _, rest) = fits.max_by_key(|(_, length, _)| *length)?;
