@@ -139,10 +139,12 @@ fn delta(choice: &mut Choice, first: bool, delta: &Json) -> Result<(), String> {
         } else if items.iter().all(Json::is_object) {
             let next = choice.lists.entry(name.clone()).or_default();
             for item in items {
-                if item["index"].as_u64() != Some(*next) {
+                // A new item, or another piece of one that is there.
+                let index = item["index"].as_u64().filter(|index| index <= next);
+                let Some(index) = index else {
                     return Err(format!("`{name}` is not numbered densely"));
-                }
-                *next += 1;
+                };
+                *next = (*next).max(index + 1);
             }
         }
     }
@@ -259,16 +261,15 @@ fn pieces<'b>(bytes: &'b [u8], most: usize, rng: &mut Rng) -> Vec<&'b [u8]> {
     all
 }
 
-fn writer(spec: &str) -> Writer {
+fn writer(spec: &str, operation: &str) -> Writer {
     let text = std::fs::read_to_string(common::root().join(format!("specs/{spec}.yaml"))).unwrap();
-    let passes = text.lines().any(|line| line.trim_start().starts_with("pass: true"));
-    let parent = text.lines().find_map(|line| line.strip_prefix("extends:")).map(|name| {
-        let name = name.split('#').next().unwrap_or_default();
-        name.trim().to_owned()
-    });
-    match parent {
-        _ if passes => Writer::Upstream,
-        Some(parent) if !text.contains("normalize: true") && !text.contains("pass: null") => writer(&parent),
+    let tree: Json = serde_yaml::from_str(&text).unwrap();
+    let own = &tree["operations"][operation];
+    let stream = &own["stream"];
+    match (stream.get("pass"), tree["extends"].as_str()) {
+        _ if own["via"].is_string() || stream["normalize"] == json!(true) => Writer::Engine,
+        (Some(pass), _) if *pass == json!(true) => Writer::Upstream,
+        (None, Some(parent)) => writer(parent, operation),
         _ => Writer::Engine,
     }
 }
@@ -341,7 +342,7 @@ fn orders(of: Writer) {
     let how_many = how_many();
     let mut tried = 0;
     for (spec, operation) in operations() {
-        if writer(&spec) != of {
+        if writer(&spec, operation.name()) != of {
             continue;
         }
         let streams: Vec<&Recorded> =
