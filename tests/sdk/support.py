@@ -4,6 +4,7 @@ Every wait is bounded: the clients by their timeout, the processes by the tests'
 """
 
 import http.server
+import functools
 import json
 import os
 import pathlib
@@ -84,11 +85,26 @@ class Command:
 
 def gateway(providers):
     """A gateway for `{name: (spec, url)}`."""
-    sections = "".join(
-        f"  {name}: {{ spec: {spec}, base_url: \"{url}\", api_key: {KEY} }}\n"
-        for name, (spec, url) in providers.items()
-    )
-    return Command(config=f"providers:\n{sections}log: {{ usage: usage.jsonl }}\n")
+    sections = {name: {"spec": spec, "base_url": url, **needed(spec)} for name, (spec, url) in providers.items()}
+    return Command(config=f"providers: {json.dumps(sections)}\nlog: {{ usage: usage.jsonl }}\n")
+
+
+def needed(spec):
+    """Settings with which a provider can be served: a key, and whatever else it cannot do without."""
+    variables = next(listed for listed in described() if listed["name"] == spec)["variables"]
+    secrets = [variable for variable in variables if variable["secret"]]
+    settings = {}
+    for variable in variables:
+        if variable["required"] and variable.get("default") is None:
+            settings[variable["name"]] = (variable.get("allowed") or variable.get("enum") or ["test"])[0]
+    if secrets and not any(secret["name"] in settings for secret in secrets):
+        settings[secrets[0]["name"]] = KEY
+    return {name: KEY if any(secret["name"] == name for secret in secrets) else value for name, value in settings.items()}
+
+
+@functools.cache
+def described():
+    return providers()
 
 
 def simulator(spec):

@@ -87,7 +87,7 @@ class Refusals(support.Scripted):
 
     def test_unknown_path(self):
         with self.assertRaises(openai.NotFoundError):
-            self.client.moderations.create(input="a")
+            self.client.get("/nothing/here", cast_to=object)
 
     def test_bad_request(self):
         with self.assertRaises(openai.BadRequestError):

@@ -14,6 +14,8 @@ ROOT = pathlib.Path(os.environ["INTERLINGUA_ROOT"])
 # What the loader refuses and the published schema lets pass: it cannot see the parent, so where a file is merged with one
 # anything may be missing or null.
 LENIENT = {
+    "err_auth_alternatives": "a mistake between alternatives, which the loader sees",
+    "err_path_leads_away": "where a path leads, the loader sees",
     "err_config_without_type": "a variable's type may be the parent's",
     "err_extends_breaks_parent": "what it removes is missed in the merged file only",
     "err_index_without_by": "an index's key may be the parent's",
