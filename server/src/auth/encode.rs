@@ -1,5 +1,8 @@
 //! Bytes as text: hexadecimal, base64, percent encoding. Knows nothing of what is encoded.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Lower-case hexadecimal digits.
@@ -14,38 +17,12 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 /// RFC 4648, section 4, with `=` at the end.
 pub(super) fn base64(bytes: &[u8]) -> String {
-    let mut text = encode(bytes, b'+', b'/');
-    while !text.len().is_multiple_of(4) {
-        text.push('=');
-    }
-    text
+    STANDARD.encode(bytes)
 }
 
 /// RFC 4648, section 5, without `=`.
 pub(super) fn base64url(bytes: &[u8]) -> String {
-    encode(bytes, b'-', b'_')
-}
-
-fn encode(bytes: &[u8], last: u8, very_last: u8) -> String {
-    let mut alphabet = [0; 64];
-    for (slot, byte) in
-        alphabet.iter_mut().zip((b'A'..=b'Z').chain(b'a'..=b'z').chain(b'0'..=b'9').chain([last, very_last]))
-    {
-        *slot = byte;
-    }
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let mut padded = [0_u8; 4];
-        for (slot, byte) in padded.iter_mut().skip(1).zip(group) {
-            *slot = *byte;
-        }
-        let bits = u32::from_be_bytes(padded);
-        for place in 0..=group.len() {
-            let six = bits >> (18 - 6 * place) & 63;
-            text.push(digit(&alphabet, u8::try_from(six).unwrap_or_default()));
-        }
-    }
-    text
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 fn digit(alphabet: &[u8], value: u8) -> char {
