@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
 mod coverage;
+mod licences;
 mod names;
 mod operations;
 mod providers;
