@@ -40,8 +40,11 @@ impl World {
             }
             let program: Program = spec.compile(&settings).unwrap_or_else(|errors| panic!("{errors}"));
             for operation in program.operations() {
-                let body = minimal(operation);
-                let encoded = encode(operation, body.as_bytes()).expect("the least request is served");
+                // What only passes has nothing to translate; some need a setting first.
+                let Ok(encoded) = encode(operation, minimal(operation).as_bytes()) else {
+                    println!("{} {}: not fuzzed", spec.name(), operation.name());
+                    continue;
+                };
                 operations.push((Arc::clone(operation), encoded.exchange));
             }
         }
@@ -64,7 +67,8 @@ impl World {
 fn minimal(operation: &Operation) -> String {
     let rest = match operation.name() {
         "chat" => r#""messages":[{"role":"user","content":"Hi"}]"#,
-        "completions" => r#""prompt":"Hi""#,
+        "completions" | "images" => r#""prompt":"Hi""#,
+        "rerank" => r#""query":"Hi","documents":["a"]"#,
         _ => r#""input":"Hi""#,
     };
     let stream =
