@@ -1,13 +1,15 @@
 //! A text that must never be printed.
 
+use std::sync::Arc;
+
 /// A credential, or a header that holds one: `Debug` shows nothing of it, and it has no `Display`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Box<str>);
+pub struct Secret(Arc<str>);
 
 impl Secret {
     /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into().into_boxed_str())
+        Self(text.into().into())
     }
 
     /// The text itself, for the one place that sends it.

@@ -196,7 +196,7 @@ fn prepare(
 fn upstream_headers(
     provider: &Provider,
     client: &HeaderMap,
-    spec: Vec<(String, Secret)>,
+    spec: Vec<(Arc<str>, Secret)>,
     stream: bool,
 ) -> Result<HeaderMap, Fault> {
     let mut map = HeaderMap::with_capacity(spec.len() + provider.headers.len() + provider.forward.len() + 6);
@@ -212,7 +212,7 @@ fn upstream_headers(
         }
     }
     for (name, value) in spec {
-        let name = HeaderName::try_from(name).map_err(|_| Fault::Unencodable)?;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Fault::Unencodable)?;
         let mut value = HeaderValue::from_str(value.expose()).map_err(|_| Fault::Unencodable)?;
         value.set_sensitive(true);
         map.insert(name, value);

@@ -145,7 +145,12 @@ impl Sse {
 
     fn field(&mut self, from: usize, to: usize) -> Result<(), CodecError> {
         let line = self.buffer.get(from..to).unwrap_or_default();
-        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+        let colon = match line {
+            // Nearly all lines, and the long ones.
+            [b'd', b'a', b't', b'a', b':', ..] => 4,
+            [b'e', b'v', b'e', b'n', b't', b':', ..] => 5,
+            _ => memchr::memchr(b':', line).unwrap_or(line.len()),
+        };
         let name = line.get(..colon).unwrap_or_default();
         let mut value = from + (colon + 1).min(line.len());
         if self.buffer.get(value) == Some(&b' ') && value < to {

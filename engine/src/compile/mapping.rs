@@ -4,7 +4,7 @@ use super::scope::{Compiler, Known, MAX_NESTING, normal_name};
 use crate::codes;
 use crate::diagnostic::{did_you_mean, quoted};
 use crate::program::ir::{
-    Base, Capture, Carried, Clamp, Cond, Const, Each, Fault, Find, FromJson, If, Join, Let, Lookup, Members,
+    Base, Capture, Carried, Clamp, Cond, Const, Each, Fault, Find, FromJson, If, Join, Let, Lookup, Member,
     Merge, Merging, Node, Pick, PickAt, Place, Source, Switch, Table,
 };
 use crate::spec::yaml::{At, Key, Kind, Node as Yaml};
@@ -204,10 +204,10 @@ impl<'s> Compiler<'s> {
             let help = "put the operator into the value of a member";
             self.error_with(codes::BAD_ARGUMENT, key.at, format!("`{}` does not go here", key.text), help);
         }
-        self.plain_members(members, carry).into()
+        self.plain_members(members, carry)
     }
 
-    fn plain_members(&mut self, members: &'s [(Key, Yaml)], carry: bool) -> Members {
+    fn plain_members(&mut self, members: &'s [(Key, Yaml)], carry: bool) -> Vec<(Box<str>, Node)> {
         members
             .iter()
             .filter(|(key, _)| !is_operator_key(&key.text))
@@ -439,7 +439,7 @@ impl<'s> Compiler<'s> {
         };
         let (node, known) = self.within("$switch", |this| this.known(subject, false));
         let default = self.argument(members, "$default", carry);
-        let cases = self.plain_members(members, carry);
+        let cases: Box<[(Box<str>, Node)]> = self.plain_members(members, carry).into();
         if cases.is_empty() {
             self.error(codes::MISSING_ARGUMENT, value.at, "`$switch` needs cases beside it");
         }
@@ -677,6 +677,7 @@ impl<'s> Compiler<'s> {
                 Base { value, carries, hidden, aliases }
             })
             .collect();
+        let members = written(members);
         Some(Node::Merge(Box::new(Merge { bases, omit, members })))
     }
 
@@ -873,17 +874,22 @@ fn beside_help(operator: &Operator) -> String {
     }
 }
 
+fn written(members: Vec<(Box<str>, Node)>) -> Box<[Member]> {
+    members.into_iter().map(|(name, node)| Member::new(name, node)).collect()
+}
+
 /// An object of constants is a constant, and stays even when it is empty.
-fn fold_object(members: Members) -> Node {
+fn fold_object(members: Vec<(Box<str>, Node)>) -> Node {
     let mut object = serde_json::Map::new();
     for (name, node) in &members {
-        match node {
-            Node::Const(value) => match constant_json(value) {
-                Some(json) => object.insert(name.to_string(), json),
-                None => return Node::Object(members),
-            },
-            _ => return Node::Object(members),
+        let constant = match node {
+            Node::Const(value) => constant_json(value),
+            _ => None,
         };
+        let Some(json) = constant else {
+            return Node::Object(written(members));
+        };
+        object.insert(name.to_string(), json);
     }
     Node::Const(Const::Json(serde_json::Value::Object(object).to_string().into()))
 }

@@ -5,6 +5,7 @@ use super::scope::{Compiler, Known, Section, Setting, constant, normal_name};
 use crate::codes;
 use crate::diagnostic::quoted;
 use crate::program::ir::{Comparator, Cond, Const, Operand, Path, Pattern, Reads, Root, Step};
+use crate::program::stream::state_bit;
 use crate::spec::yaml::At;
 use jsonpath_rust::parser::model::{
     Comparable, Comparison, Filter, FilterAtom, FnArg, JpQuery, Literal, Segment, Selector, SingularQuery,
@@ -123,6 +124,11 @@ impl Compiler<'_> {
             known = self.member(at, text, name, known)?;
             root = Root::Field(place);
             rest = after;
+        }
+        if let (Root::Ordinary, Some(Segment::Selector(Selector::Name(name)))) = (&root, rest.first())
+            && self.standard.is_some_and(|standard| standard.request().place(name).is_none())
+        {
+            root = Root::Extra;
         }
         if let Root::Const(_) = root {
             return Some(Lowered { path: plain(root), known });
@@ -260,8 +266,12 @@ impl Compiler<'_> {
                 }
                 _ => Known::Anything,
             };
+            self.counted.more = true;
             return Some((Root::Document, known, segments));
         };
+        if let Some(place) = self.locals.iter().rposition(|local| local.name == name) {
+            self.counted.more |= place < self.counted.locals;
+        }
         if let Some(local) = self.local(name) {
             return Some((Root::Slot(local.slot), local.known, rest));
         }
@@ -274,7 +284,10 @@ impl Compiler<'_> {
             "std" => Some((Root::Ordinary, Known::Ordinary, rest)),
             "raw" => Some((Root::Raw, Known::Ordinary, rest)),
             "model" => Some((Root::Model, Known::Anything, rest)),
-            "event" => Some((Root::Event, Known::Anything, rest)),
+            "event" => {
+                self.counted.more = true;
+                Some((Root::Event, Known::Anything, rest))
+            }
             "request" => {
                 let known = self.standard.map_or(Known::Anything, |it| Known::Standard(it.request()));
                 if let Some(Segment::Selector(Selector::Name(field))) = rest.first() {
@@ -314,7 +327,12 @@ impl Compiler<'_> {
                 let known: Vec<&str> = states.iter().map(String::as_str).collect();
                 let (field, rest) = self.fixed(at, name, rest, &known)?;
                 let place = states.iter().position(|state| state == field)?;
-                Some((Root::State(u16::try_from(place).unwrap_or(u16::MAX)), Known::Anything, rest))
+                let slot = u16::try_from(place).unwrap_or(u16::MAX);
+                match state_bit(slot) {
+                    Some(bit) => self.counted.states |= bit,
+                    None => self.counted.more = true,
+                }
+                Some((Root::State(slot), Known::Anything, rest))
             }
             _ => None,
         }

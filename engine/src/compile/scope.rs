@@ -4,6 +4,7 @@
 use crate::codes::{self, Code};
 use crate::diagnostic::{SpecError, did_you_mean, pointer_join};
 use crate::program::ir::{Carried, Const, Place, Table};
+use crate::program::stream::Counts;
 use crate::spec::yaml::{At, Node as Yaml};
 use crate::standard::{LeafSet, Shape, Standard};
 use std::collections::{BTreeSet, HashMap};
@@ -95,6 +96,17 @@ impl Known {
     }
 }
 
+/// What a mapping reads that changes during a stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counted {
+    /// State variables, as bits.
+    pub(crate) states: u64,
+    /// The message, a variable from outside, a state variable without a bit.
+    pub(crate) more: bool,
+    /// Variables below were bound outside.
+    pub(crate) locals: usize,
+}
+
 /// A loop variable or an argument.
 #[derive(Clone)]
 pub(crate) struct Local {
@@ -151,6 +163,10 @@ pub(crate) struct Compiler<'s> {
     pub(crate) shown: LeafSet,
     /// Whether the request's mapping reads the normalised request.
     pub(crate) documents: bool,
+    /// What the mapping of a stream's usage reads, while it is compiled.
+    pub(crate) counted: Counted,
+    /// The usage mappings of the stream being compiled.
+    pub(crate) usages: Vec<Counts>,
 }
 
 impl Compiler<'_> {

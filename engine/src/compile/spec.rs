@@ -6,7 +6,9 @@ use crate::codes;
 use crate::diagnostic::{SpecError, did_you_mean};
 use crate::json::{Arena, Value};
 use crate::program::facts::{Facts, Glob, Rule as FactRule};
+use crate::program::head::{Address, Header};
 use crate::program::ir::{Carried, Cond, Const, Index, Node, Place, Root};
+use crate::program::needs::Needs;
 use crate::program::pass::{Call, Pass};
 use crate::program::rename::{Renames, Rule};
 use crate::program::{Errors, Operation, Program, Reject, Unsupported};
@@ -106,6 +108,8 @@ impl<'s> Compiler<'s> {
             spread: Carried::default(),
             shown: LeafSet::default(),
             documents: false,
+            counted: super::scope::Counted::default(),
+            usages: Vec::new(),
         };
         for (key, rows) in section(tree, "tables") {
             let table = compiler.rows(rows.as_map().unwrap_or_default());
@@ -399,8 +403,8 @@ impl<'s> Compiler<'s> {
         Some(Operation {
             name: key.text.to_string(),
             standard,
-            method: through.method.clone(),
-            path: Node::Const(Const::Absent),
+            method: Arc::clone(&through.method),
+            path: Address::Computed(Node::Const(Const::Absent)),
             headers: Vec::new(),
             query: Vec::new(),
             body: Vec::new(),
@@ -479,17 +483,16 @@ impl<'s> Compiler<'s> {
         });
         let response_slots = self.slots;
         let stream = match (body.get("stream"), stream_head) {
-            (Some(stream), Some(head)) => Some(self.stream(stream, head, standard)),
+            (Some(stream), Some(head)) => Some(self.stream(stream, head, standard, &shared.secrets)),
             _ => None,
         };
-        let headers = headers.into_iter().map(|(name, node)| (name.to_ascii_lowercase(), node));
         let sends_all = sends_all(&request, standard, unsupported.ignore);
         Operation {
             name: name.to_owned(),
             standard,
-            method: body.get("method").and_then(Yaml::as_str).unwrap_or("POST").to_owned(),
-            path,
-            headers: headers.collect(),
+            method: body.get("method").and_then(Yaml::as_str).unwrap_or("POST").into(),
+            path: Address::new(path),
+            headers: headers_of(headers, &shared.secrets),
             query,
             body: credentials.into_iter().map(|(name, node)| (name.into(), node)).collect(),
             rejects,
@@ -618,7 +621,8 @@ impl<'s> Compiler<'s> {
             });
             let text = |key: &str| rule.get(key).and_then(Yaml::as_str).map(str::to_owned);
             if let Some((cond, message)) = compiled {
-                rejects.push(Reject { cond, message, param: text("param"), code: text("code") });
+                let needs = Needs::condition(&cond);
+                rejects.push(Reject { needs, cond, message, param: text("param"), code: text("code") });
             }
         }
         rejects
@@ -692,6 +696,11 @@ fn one_or_many(yaml: Option<&Yaml>) -> Vec<&Yaml> {
             None => vec![yaml],
         },
     }
+}
+
+/// Headers with their values as far as they are known.
+pub(super) fn headers_of(headers: Vec<(String, Node)>, secrets: &[Secret]) -> Vec<Header> {
+    headers.into_iter().map(|(name, node)| Header::new(&name, node, secrets)).collect()
 }
 
 fn names(path: &str) -> Box<[Box<str>]> {

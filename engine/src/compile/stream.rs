@@ -1,12 +1,14 @@
 //! Streams: sections and steps to tables of steps.
 
 use super::mapping::{find, loop_head};
-use super::scope::{Compiler, Section};
-use super::spec::section;
+use super::scope::{Compiler, Counted, Section};
+use super::spec::{headers_of, section};
 use crate::codes;
 use crate::diagnostic::did_you_mean;
+use crate::program::head::Address;
 use crate::program::ir::{Const, Node, Root};
-use crate::program::stream::{Framing, Mode, Step, StepError, Steps, Stream};
+use crate::program::stream::{Counts, Framing, Mode, Step, StepError, Steps, Stream, state_bit};
+use crate::secret::Secret;
 use crate::spec::yaml::{Key, Node as Yaml};
 use crate::standard::{Shape, Standard};
 
@@ -37,7 +39,13 @@ impl<'s> Compiler<'s> {
         head
     }
 
-    pub(super) fn stream(&mut self, yaml: &'s Yaml, head: StreamHead, standard: &'static Standard) -> Stream {
+    pub(super) fn stream(
+        &mut self,
+        yaml: &'s Yaml,
+        head: StreamHead,
+        standard: &'static Standard,
+        secrets: &[Secret],
+    ) -> Stream {
         self.enter(Section::Stream, Some(standard));
         self.pointer.push("stream".to_owned());
         let mut state = Vec::new();
@@ -85,9 +93,9 @@ impl<'s> Compiler<'s> {
             );
         }
         let stream = Stream {
-            path: head.path,
+            path: head.path.map(Address::new),
             query: head.query,
-            headers: head.headers,
+            headers: headers_of(head.headers, secrets),
             request_usage: head.request_usage,
             framing: Framing::named(yaml.get("framing").and_then(Yaml::as_str)),
             mode,
@@ -100,6 +108,7 @@ impl<'s> Compiler<'s> {
             events: events.into(),
             each,
             at_end,
+            usages: std::mem::take(&mut self.usages).into(),
             slots: usize::from(self.slots),
         };
         self.pointer.pop();
@@ -132,7 +141,7 @@ impl<'s> Compiler<'s> {
         if let Some(delta) = yaml.get("delta") {
             self.delta_fields(delta, standard);
         }
-        let usage = self.member_of(yaml, "usage");
+        let usage = self.usage(yaml);
         if let (Some(usage), Some(shape)) = (yaml.get("usage"), standard.response().member("usage")) {
             self.answer_fields(usage, shape, "usage");
         }
@@ -143,6 +152,9 @@ impl<'s> Compiler<'s> {
         });
         let end = flag(yaml, "end");
         *ends |= end || finish_reason.is_some() || yaml.get("emit").is_some();
+        let reset = self.resets(yaml);
+        let written = set.iter().chain(&append).map(|(slot, _)| *slot).chain(reset.iter().copied());
+        let writes = written.filter_map(state_bit).fold(0, |writes, bit| writes | bit);
         let step = Step {
             cond,
             each,
@@ -154,13 +166,28 @@ impl<'s> Compiler<'s> {
             emit: self.member_of(yaml, "emit"),
             finish_reason,
             usage,
+            writes,
             error,
             end,
-            reset: self.resets(yaml),
+            reset,
         };
         let made = self.locals.len() - before;
         self.forget(made);
         step
+    }
+
+    /// The place of a step's usage mapping among the stream's.
+    fn usage(&mut self, yaml: &'s Yaml) -> Option<u16> {
+        self.counted = Counted { locals: self.locals.len(), ..Counted::default() };
+        let node = self.member_of(yaml, "usage")?;
+        let states = (!self.counted.more).then_some(self.counted.states);
+        let program = format!("{node:?}");
+        let known = self.usages.iter().position(|known| format!("{:?}", known.node) == program);
+        let place = known.unwrap_or_else(|| {
+            self.usages.push(Counts { node, states });
+            self.usages.len() - 1
+        });
+        u16::try_from(place).ok()
     }
 
     fn step_loop(&mut self, yaml: &'s Yaml) -> Option<(u16, Option<u16>, crate::program::ir::Path)> {

@@ -20,4 +20,4 @@ pub(crate) use parse::DEFAULT_DEPTH;
 pub(crate) use write::{write_compact, write_text};
 
 pub(crate) use number::{Sum, as_f64, as_i64, compare, same_number};
-pub(crate) use text::unescape_head;
+pub(crate) use text::{same, unescape_head};

@@ -1,7 +1,7 @@
 //! The parser: RFC 8259, strict, depth-limited. Strings are not unescaped and numbers not converted.
 
 use super::arena::Arena;
-use super::text::{clean_length, plain_length, unescape};
+use super::text::{clean_length, plain_length, same, short_length, unescape};
 use super::value::Value;
 use bumpalo::collections::Vec as BumpVec;
 use std::collections::HashSet;
@@ -134,8 +134,17 @@ impl<'a, 'o> Parser<'a, 'o> {
 
     #[inline]
     fn space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.peek() {
-            self.pos += 1;
+        self.token();
+    }
+
+    /// The next byte that is not white space; the position is there.
+    #[inline]
+    fn token(&mut self) -> Option<u8> {
+        loop {
+            match self.peek() {
+                Some(b' ' | b'\n' | b'\t' | b'\r') => self.pos += 1,
+                other => return other,
+            }
         }
     }
 
@@ -154,8 +163,7 @@ impl<'a, 'o> Parser<'a, 'o> {
     }
 
     fn value<const BUILD: bool>(&mut self) -> Parsed<Value<'a>> {
-        self.space();
-        match self.peek() {
+        match self.token() {
             Some(b'"') => self.string(),
             Some(b'{') => self.object::<BUILD>(),
             Some(b'[') => self.array::<BUILD>(),
@@ -210,6 +218,7 @@ impl<'a, 'o> Parser<'a, 'o> {
         if self.pos > start { Ok(()) } else { Err(Fault("malformed number")) }
     }
 
+    #[inline]
     fn string(&mut self) -> Parsed<Value<'a>> {
         match self.plain_string() {
             Some(text) => Ok(Value::Str(text)),
@@ -218,10 +227,12 @@ impl<'a, 'o> Parser<'a, 'o> {
     }
 
     /// A string without escapes; the position moves only if it is one.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "measured: the call costs as much as a short name")]
+    #[inline(always)]
     fn plain_string(&mut self) -> Option<&'a str> {
         let start = self.pos + 1;
-        let end = start + self.plain_length(start);
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let end = start + short_length(rest).unwrap_or_else(|| self.plain_length(start));
         if self.bytes.get(end) != Some(&b'"') {
             return None;
         }
@@ -230,7 +241,7 @@ impl<'a, 'o> Parser<'a, 'o> {
     }
 
     /// Bytes up to the next quote, backslash or control character.
-    #[inline]
+    #[inline(never)]
     fn plain_length(&self, start: usize) -> usize {
         let rest = self.bytes.get(start..).unwrap_or_default();
         if self.clean { clean_length(rest) } else { plain_length(rest) }
@@ -301,7 +312,7 @@ impl<'a, 'o> Parser<'a, 'o> {
 
     /// A member's name and its colon.
     fn name(&mut self) -> Parsed<&'a str> {
-        if self.peek() != Some(b'"') {
+        if self.token() != Some(b'"') {
             return Err(Fault("expected a member name"));
         }
         let name = match self.plain_string() {
@@ -312,8 +323,7 @@ impl<'a, 'o> Parser<'a, 'o> {
                 _ => "",
             },
         };
-        self.space();
-        if self.peek() != Some(b':') {
+        if self.token() != Some(b':') {
             return Err(Fault("expected a colon"));
         }
         self.pos += 1;
@@ -323,8 +333,7 @@ impl<'a, 'o> Parser<'a, 'o> {
     /// After an item: true for a comma, false for the closing byte.
     #[inline]
     fn more(&mut self, close: u8) -> Parsed<bool> {
-        self.space();
-        match self.peek() {
+        match self.token() {
             Some(b',') => {
                 self.pos += 1;
                 Ok(true)
@@ -386,7 +395,6 @@ impl<'a, 'o> Parser<'a, 'o> {
             self.depth -= 1;
         } else {
             loop {
-                self.space();
                 let name = self.name()?;
                 let value = if !BUILD {
                     self.value::<false>()?
@@ -452,7 +460,7 @@ fn has_twins<'a, T>(members: &[T], name: impl Fn(&T) -> &'a str) -> bool {
         let mut rest = members;
         while let Some((first, after)) = rest.split_first() {
             let first = name(first);
-            if after.iter().any(|other| name(other) == first) {
+            if after.iter().any(|other| same(name(other), first)) {
                 return true;
             }
             rest = after;

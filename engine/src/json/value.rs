@@ -2,7 +2,7 @@
 
 use super::arena::Arena;
 use super::parse::{ParseOptions, parse};
-use super::text::unescape;
+use super::text::{same, unescape};
 
 /// One JSON value, or the absence of one.
 ///
@@ -59,17 +59,24 @@ impl<'a> Object<'a> {
     /// The member of that name.
     #[inline]
     pub fn get(&self, name: &str) -> Option<Value<'a>> {
+        self.find(name).copied()
+    }
+
+    /// As [`Object::get`], without copying.
+    #[inline]
+    pub(crate) fn find(&self, name: &str) -> Option<&'a Value<'a>> {
         if self.members.len() > WIDE && !self.order.is_empty() {
             return self.search(name);
         }
-        self.members.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
+        self.members.iter().find(|(key, _)| same(key, name)).map(|(_, value)| value)
     }
 
-    fn search(&self, name: &str) -> Option<Value<'a>> {
+    #[inline(never)]
+    fn search(&self, name: &str) -> Option<&'a Value<'a>> {
         let member = |place: &u32| usize::try_from(*place).ok().and_then(|place| self.members.get(place));
         let row =
             self.order.binary_search_by(|place| member(place).map_or("", |(key, _)| key).cmp(name)).ok()?;
-        self.order.get(row).and_then(member).map(|(_, value)| *value)
+        self.order.get(row).and_then(member).map(|(_, value)| value)
     }
 }
 

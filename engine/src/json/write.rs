@@ -1,6 +1,6 @@
 //! The writer: values into a byte buffer. Untouched subtrees are copied as they came.
 
-use super::text::plain_length;
+use super::text::{is_plain, plain_length};
 use super::value::Value;
 
 /// Appends the value as JSON; subtrees that came from a document keep their bytes.
@@ -110,10 +110,15 @@ fn write_raw(text: &str, out: &mut Vec<u8>, one_line: bool) {
 pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
     out.reserve(text.len() + 4);
     out.push(b'"');
-    write_escaped(text, out);
+    if is_plain(text) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        write_escaped(text, out);
+    }
     out.push(b'"');
 }
 
+#[inline(never)]
 fn write_escaped(text: &str, out: &mut Vec<u8>) {
     let mut rest = text.as_bytes();
     loop {

@@ -1,6 +1,7 @@
 //! What a mapping means once it is compiled: trees of nodes, paths and conditions, with every name
 //! bound to a slot. Knows nothing of YAML, positions or `JSONPath` text.
 
+use super::needs::Needs;
 use crate::json::Value;
 use crate::standard::LeafSet;
 use regex::Regex;
@@ -59,6 +60,8 @@ pub(crate) enum Root {
     Field(u16),
     /// `$std`
     Ordinary,
+    /// `$std`, read for a member that the standard does not have.
+    Extra,
     /// `$raw`
     Raw,
     /// `$request`, in answers.
@@ -209,13 +212,13 @@ impl Pattern {
     }
 
     pub(crate) fn is_match(&self, text: &str) -> bool {
-        if self.class.is_some() { self.has_class_in(text) } else { self.regex.is_match(text) }
+        if self.class.is_some() { self.has_class_in(text.chars()) } else { self.regex.is_match(text) }
     }
 
     /// Whether the expression is one class of characters and the text has one of them.
-    pub(crate) fn has_class_in(&self, text: &str) -> bool {
+    pub(crate) fn has_class_in(&self, mut text: impl Iterator<Item = char>) -> bool {
         self.class.as_deref().is_some_and(|ranges| {
-            text.chars().any(|c| ranges.iter().any(|(first, last)| (*first..=*last).contains(&c)))
+            text.any(|c| ranges.iter().any(|(first, last)| (*first..=*last).contains(&c)))
         })
     }
 }
@@ -285,7 +288,23 @@ impl std::fmt::Debug for Rendered {
     }
 }
 
-pub(crate) type Members = Box<[(Box<str>, Node)]>;
+/// A member of an object that is put together.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) name: Box<str>,
+    pub(crate) node: Node,
+    /// What the request must have for the node to come to something.
+    pub(crate) needs: Needs,
+}
+
+impl Member {
+    pub(crate) fn new(name: Box<str>, node: Node) -> Self {
+        let needs = Needs::node(&node);
+        Self { name, node, needs }
+    }
+}
+
+pub(crate) type Members = Box<[Member]>;
 
 /// A compiled mapping.
 #[derive(Debug)]
@@ -337,7 +356,7 @@ pub(crate) struct Switch {
     pub(crate) value: Node,
     /// On the JSON type instead of the value.
     pub(crate) by_type: bool,
-    pub(crate) cases: Members,
+    pub(crate) cases: Box<[(Box<str>, Node)]>,
     pub(crate) default: Option<Node>,
     pub(crate) on_hit: Carried,
     /// The leaf that is lost when no case fits.

@@ -4,7 +4,9 @@
 pub(crate) mod convert;
 pub(crate) mod credentials;
 pub(crate) mod facts;
+pub(crate) mod head;
 pub(crate) mod ir;
+pub(crate) mod needs;
 pub(crate) mod pass;
 pub(crate) mod rename;
 pub(crate) mod schema;
@@ -14,6 +16,7 @@ use crate::secret::Secret;
 use crate::standard::{LeafSet, Standard, bridge};
 use credentials::Credentials;
 use facts::Facts;
+use head::{Address, Header};
 use indexmap::IndexMap;
 use ir::{Cond, Index, Node};
 use rename::Renames;
@@ -66,9 +69,9 @@ impl Program {
 pub struct Operation {
     pub(crate) name: String,
     pub(crate) standard: &'static Standard,
-    pub(crate) method: String,
-    pub(crate) path: Node,
-    pub(crate) headers: Vec<(String, Node)>,
+    pub(crate) method: Arc<str>,
+    pub(crate) path: Address,
+    pub(crate) headers: Vec<Header>,
     pub(crate) query: Vec<(String, Node)>,
     /// Credentials that travel in the body.
     pub(crate) body: Vec<(Box<str>, Node)>,
@@ -226,6 +229,8 @@ pub struct Extras {
 /// A condition under which a request is refused.
 #[derive(Debug)]
 pub(crate) struct Reject {
+    /// What the request must have for the condition to hold.
+    pub(crate) needs: needs::Needs,
     pub(crate) cond: Cond,
     pub(crate) message: Node,
     pub(crate) param: Option<String>,

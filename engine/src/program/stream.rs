@@ -1,5 +1,6 @@
 //! A compiled stream: what happens for each message of the upstream.
 
+use super::head::{Address, Header};
 use super::ir::{Cond, Const, Node, Path};
 
 /// An event's name and what it does.
@@ -14,9 +15,9 @@ impl Stream {
 
 #[derive(Debug)]
 pub(crate) struct Stream {
-    pub(crate) path: Option<Node>,
+    pub(crate) path: Option<Address>,
     pub(crate) query: Vec<(String, Node)>,
-    pub(crate) headers: Vec<(String, Node)>,
+    pub(crate) headers: Vec<Header>,
     /// Members merged into the body so that the upstream reports usage.
     pub(crate) request_usage: Vec<(Box<str>, Node)>,
     pub(crate) framing: Framing,
@@ -33,6 +34,7 @@ pub(crate) struct Stream {
     pub(crate) events: Box<[Event]>,
     pub(crate) each: Steps,
     pub(crate) at_end: Steps,
+    pub(crate) usages: Box<[Counts]>,
     pub(crate) slots: usize,
 }
 
@@ -123,6 +125,20 @@ impl Step {
     }
 }
 
+/// A mapping to the usage so far; those that are the same program are one.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    pub(crate) node: Node,
+    /// The state variables it reads, as bits, where it reads nothing else that changes: then it can wait until one of
+    /// them changes or somebody asks.
+    pub(crate) states: Option<u64>,
+}
+
+/// The bit of a state variable; none for those beyond.
+pub(crate) fn state_bit(slot: u16) -> Option<u64> {
+    1_u64.checked_shl(u32::from(slot))
+}
+
 /// One step; its parts run in the order of the fields.
 #[derive(Debug)]
 pub(crate) struct Step {
@@ -135,7 +151,10 @@ pub(crate) struct Step {
     pub(crate) delta: Option<Node>,
     pub(crate) emit: Option<Node>,
     pub(crate) finish_reason: Option<Node>,
-    pub(crate) usage: Option<Node>,
+    /// Which of the stream's usage mappings counts.
+    pub(crate) usage: Option<u16>,
+    /// State variables that it changes, as bits; those beyond have none.
+    pub(crate) writes: u64,
     pub(crate) error: Option<StepError>,
     pub(crate) end: bool,
     pub(crate) reset: Box<[u16]>,

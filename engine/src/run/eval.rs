@@ -3,10 +3,10 @@
 use super::path::position;
 use super::scope::{Ran, Run, Stop};
 use super::url::percent_encode;
-use crate::json::{ParseOptions, Sum, Value, as_i64, compare, parse, write_compact};
+use crate::json::{ParseOptions, Sum, Value, as_i64, compare, parse, same, write_compact};
 use crate::program::ir::{
-    Capture, Carried, Clamp, Fault, Find, FromJson, Let, Lookup, Merge, Node, Path, Pick, PickAt, Piece,
-    Place, Switch, Text,
+    Capture, Carried, Clamp, Fault, Find, FromJson, Let, Lookup, Member, Merge, Node, Path, Pick, PickAt,
+    Piece, Place, Switch, Text,
 };
 use bumpalo::collections::Vec as BumpVec;
 use std::cmp::Ordering;
@@ -25,7 +25,7 @@ impl<'a> Spread<'a> {
     fn put(&mut self, name: &'a str, value: Value<'a>) {
         const FEW: usize = 64;
         let place = if self.members.len() <= FEW {
-            self.members.iter().position(|(known, _)| *known == name)
+            self.members.iter().position(|(known, _)| same(known, name))
         } else {
             let places = self.places.get_or_insert_with(|| {
                 self.members.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect()
@@ -61,6 +61,7 @@ impl<'a> Run<'a> {
     }
 
     /// What a path yields; it counts as carried.
+    #[inline(never)]
     fn carried(&mut self, path: &'a Path) -> Ran<Value<'a>> {
         let value = if path.single {
             self.walk_single(path, Value::Absent)?
@@ -117,12 +118,15 @@ impl<'a> Run<'a> {
     }
 
     #[inline(never)]
-    fn object(&mut self, members: &'a [(Box<str>, Node)]) -> Ran<Value<'a>> {
+    fn object(&mut self, members: &'a [Member]) -> Ran<Value<'a>> {
         let mut found = self.arena.vec(members.len());
-        for (name, node) in members {
-            let value = self.eval(node)?;
+        for member in members {
+            if !member.needs.met_by(self.inputs.present) {
+                continue;
+            }
+            let value = self.eval(&member.node)?;
             if !value.is_absent() {
-                found.push((&**name, value));
+                found.push((&*member.name, value));
             }
         }
         Ok(if found.is_empty() { Value::Absent } else { self.arena.object_of(found) })
@@ -229,7 +233,7 @@ impl<'a> Run<'a> {
             (false, _) => self.plain(value),
         };
         if let Some(word) = word
-            && let Some((_, node)) = switch.cases.iter().find(|(name, _)| **name == *word)
+            && let Some((_, node)) = switch.cases.iter().find(|(name, _)| same(name, word))
         {
             self.carry(&switch.on_hit);
             return self.eval(node);
@@ -320,8 +324,11 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        for (place, (name, node)) in merge.members.iter().enumerate() {
-            let value = self.eval(node)?;
+        for (place, member) in merge.members.iter().enumerate() {
+            if !member.needs.met_by(self.inputs.present) {
+                continue;
+            }
+            let value = self.eval(&member.node)?;
             if value.is_absent() {
                 continue;
             }
@@ -331,7 +338,7 @@ impl<'a> Run<'a> {
                     carried.leaves = carried.leaves.minus(*hidden);
                 }
             }
-            spread.put(name, value);
+            spread.put(&member.name, value);
         }
         self.carry(&carried);
         let members = spread.members;

@@ -9,7 +9,7 @@ impl<'a> Run<'a> {
     #[inline(never)]
     pub(super) fn each(&mut self, each: &'a Each) -> Ran<Value<'a>> {
         let source = self.source(&each.source)?;
-        let mut built = Built { items: self.arena.vec(source.len()), group: Vec::new() };
+        let mut built = Built { items: self.arena.vec(source.len()), group: self.arena.vec(0) };
         let mut last: Value<'a> = Value::Absent;
         for (place, item) in source.iter().enumerate() {
             self.set_slot(each.slot, *item);
@@ -239,5 +239,5 @@ fn row<'a>(rows: &[(&'a str, Value<'a>)], key: &str) -> Value<'a> {
 
 struct Built<'a> {
     items: Items<'a>,
-    group: Vec<Value<'a>>,
+    group: Items<'a>,
 }

@@ -2,7 +2,7 @@
 
 use super::eval::Items;
 use super::scope::{Ran, Run};
-use crate::json::{Value, compare, same_number, unescape_head};
+use crate::json::{Value, compare, same, same_number, unescape_head};
 use crate::program::ir::{Comparator, Cond, Operand, Path, Root, Step};
 use std::cmp::Ordering;
 
@@ -26,13 +26,52 @@ impl<'a> Run<'a> {
     }
 
     /// The most frequent thing that programs do.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "measured: the call costs as much as the walk")]
+    #[inline(always)]
     pub(super) fn walk_single(&mut self, path: &'a Path, current: Value<'a>) -> Ran<Value<'a>> {
         self.burn(1 + path.steps.len())?;
+        match self.reach(path, &current) {
+            Reached::Found(Value::Null) => Ok(Value::Absent),
+            Reached::Found(value) => Ok(*value),
+            Reached::Slowly => self.walk_slowly(path, current),
+        }
+    }
+
+    /// Follows names through objects that are parsed already: by reference, nothing is copied.
+    #[expect(clippy::inline_always, reason = "measured: the call costs as much as the walk")]
+    #[inline(always)]
+    fn reach<'r>(&'r self, path: &'a Path, current: &'r Value<'a>) -> Reached<'r, 'a> {
+        let mut value: &'r Value<'a> = match &path.root {
+            Root::Field(field) => match self.inputs.fields.get(usize::from(*field)) {
+                Some(field) => field,
+                None => return Reached::Found(&Value::Absent),
+            },
+            Root::Slot(slot) => match self.slots.get(usize::from(*slot)) {
+                Some(slot) => slot,
+                None => return Reached::Found(&Value::Absent),
+            },
+            Root::Current => current,
+            Root::Document => &self.inputs.document,
+            _ => return Reached::Slowly,
+        };
+        for step in &path.steps {
+            value = match (value, step) {
+                (Value::Object(object), Step::Name(name)) => match object.find(name) {
+                    Some(member) => member,
+                    None => return Reached::Found(&Value::Absent),
+                },
+                (Value::Absent | Value::Null, _) => return Reached::Found(&Value::Absent),
+                _ => return Reached::Slowly,
+            };
+        }
+        Reached::Found(value)
+    }
+
+    #[inline(never)]
+    fn walk_slowly(&mut self, path: &'a Path, current: Value<'a>) -> Ran<Value<'a>> {
         let mut value = self.root(&path.root, current);
         for step in &path.steps {
             value = match (step, value) {
-                (Step::Name(name), Value::Object(object)) => object.get(name).unwrap_or(Value::Absent),
                 (_, Value::Absent) => return Ok(Value::Absent),
                 (Step::Name(name), value) => self.member(value, name)?,
                 (Step::Index(place), value) => self.item(value, *place),
@@ -84,7 +123,7 @@ impl<'a> Run<'a> {
         match root {
             // Read by the caller.
             Root::Document | Root::Field(_) | Root::Current | Root::Slot(_) | Root::Const(_) => Value::Absent,
-            Root::Ordinary => self.inputs.ordinary,
+            Root::Ordinary | Root::Extra => self.inputs.ordinary,
             Root::Raw => self.inputs.raw,
             Root::Request => self.inputs.request,
             Root::Model => Value::Text(self.inputs.model),
@@ -261,7 +300,13 @@ impl<'a> Run<'a> {
                 Ok(true)
             }
             Cond::Not(cond) => Ok(!self.test(cond, current)?),
-            Cond::Exists(path) if path.single => Ok(!self.read_single(path, current)?.is_absent()),
+            Cond::Exists(path) if path.single => {
+                self.burn(1 + path.steps.len())?;
+                match self.reach(path, &current) {
+                    Reached::Found(value) => Ok(!value.is_missing()),
+                    Reached::Slowly => Ok(!self.walk_slowly(path, current)?.is_absent()),
+                }
+            }
             Cond::Exists(path) => {
                 let start = self.root(&path.root, current);
                 self.any(start, &path.steps)
@@ -272,9 +317,14 @@ impl<'a> Run<'a> {
                 self.compare(*comparator, left, right)
             }
             Cond::Is { path, text, not } => {
-                let same = match self.read_single(path, current)? {
-                    Value::Str(found) | Value::Text(found) => *found == **text,
-                    other => other.text(self.arena).is_some_and(|found| *found == **text),
+                self.burn(1 + path.steps.len())?;
+                let same = match self.reach(path, &current) {
+                    Reached::Found(Value::Str(found) | Value::Text(found)) => same(found, text),
+                    Reached::Found(other) => other.text(self.arena).is_some_and(|found| same(found, text)),
+                    Reached::Slowly => {
+                        let found = self.walk_slowly(path, current)?;
+                        found.text(self.arena).is_some_and(|found| same(found, text))
+                    }
                 };
                 Ok(same != *not)
             }
@@ -284,8 +334,7 @@ impl<'a> Run<'a> {
                 if let Value::Escaped(raw) = value
                     && pattern.any_prefix()
                 {
-                    let plain = raw.split('\\').next().unwrap_or_default();
-                    if pattern.has_class_in(plain) {
+                    if pattern.has_class_in(raw.chars().take_while(|c| *c != '\\')) {
                         return Ok(true);
                     }
                     if let Some(head) = unescape_head(raw, HEAD_BYTES, self.arena)
@@ -395,6 +444,13 @@ impl<'a> Run<'a> {
             },
         })
     }
+}
+
+/// Where a path of names leads.
+enum Reached<'r, 'a> {
+    Found(&'r Value<'a>),
+    /// Something on the way has to be made or opened first.
+    Slowly,
 }
 
 /// How much of an escaped text is tried before all of it is unescaped, in bytes.

@@ -3,6 +3,7 @@
 
 use crate::json::{Arena, Value};
 use crate::program::ir::{Carried, Const, Index};
+use crate::program::needs::Needs;
 use crate::secret::Secret;
 use crate::standard::LeafSet;
 use crate::standard::Refusal;
@@ -57,6 +58,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) document: Value<'a>,
     /// The members of the normalised request, by their place in the standard.
     pub(crate) fields: &'a [Value<'a>],
+    /// Which of them are there; everything where there is no request.
+    pub(crate) present: Needs,
     pub(crate) ordinary: Value<'a>,
     pub(crate) raw: Value<'a>,
     pub(crate) request: Value<'a>,
@@ -77,6 +80,7 @@ impl<'a> Inputs<'a> {
         Self {
             document,
             fields: &[],
+            present: Needs::ANY,
             ordinary: Value::Absent,
             raw: Value::Absent,
             request: Value::Absent,

@@ -3,12 +3,15 @@
 use crate::json::{Arena, DEFAULT_DEPTH, ParseOptions, Value, parse, write_value};
 use crate::options::Options;
 use crate::program::Operation;
+use crate::program::head::{Address, HeaderValue, is_fit};
 use crate::program::ir::Node;
+use crate::program::needs::Needs;
 use crate::program::rename::Undo;
 use crate::program::stream::Stream;
 use crate::run::{Inputs, Run};
 use crate::secret::Secret;
 use crate::standard::{LeafSet, Normalised, Refusal, bridge, standard};
+use std::sync::Arc;
 
 /// Bounds of what is accepted.
 #[derive(Clone, Copy, Debug)]
@@ -90,13 +93,13 @@ pub struct Target<'t> {
 /// A request ready to be sent.
 pub struct Encoded {
     /// HTTP method.
-    pub method: String,
+    pub method: Arc<str>,
     /// Percent-encoded path below the base URL; empty if the base URL says it all.
     pub path: String,
     /// Percent-encoded query without `?`; empty if there is none.
     pub query: String,
     /// Header names in lower case with values fit for a header.
-    pub headers: Vec<(String, Secret)>,
+    pub headers: Vec<(Arc<str>, Secret)>,
     /// The JSON body.
     pub body: Vec<u8>,
     /// What the answer will need.
@@ -192,7 +195,7 @@ impl Operation {
         let (document, undo) = self.renames.apply(normalised.root, arena);
         let facts = self.facts.of(target.base_model.unwrap_or(target.model));
         let mut inputs = Inputs::new(document);
-        inputs.fields = self.fields(document, arena);
+        (inputs.fields, inputs.present) = self.fields(document, ordinary, arena);
         inputs.ordinary = ordinary;
         inputs.raw = raw;
         inputs.model = target.model;
@@ -217,7 +220,7 @@ impl Operation {
             undo,
         };
         Ok(Encoded {
-            method: self.method.clone(),
+            method: Arc::clone(&self.method),
             path: head.path,
             query: head.query,
             headers: head.headers,
@@ -237,20 +240,36 @@ impl Operation {
     }
 
     /// The members of the normalised request by their place in the standard: found once, read often.
-    fn fields<'a>(&self, document: Value<'a>, arena: &'a Arena) -> &'a [Value<'a>] {
+    /// And which of them are there; a member of the ordinary one that has no place counts too.
+    fn fields<'a>(
+        &self,
+        document: Value<'a>,
+        ordinary: Value<'a>,
+        arena: &'a Arena,
+    ) -> (&'a [Value<'a>], Needs) {
         let shape = self.standard.request();
         let fields = arena.slots(shape.width());
+        let mut present = Needs::nothing();
         for (name, value) in document.as_object().unwrap_or_default() {
-            if let Some(slot) = shape.place(name).and_then(|place| fields.get_mut(usize::from(place))) {
+            let place = shape.place(name);
+            present.add(place);
+            if let Some(slot) = place.and_then(|place| fields.get_mut(usize::from(place))) {
                 *slot = *value;
             }
         }
-        fields
+        for (name, _) in ordinary.as_object().unwrap_or_default() {
+            if shape.place(name).is_none() {
+                present.add(None);
+            }
+        }
+        (fields, present)
     }
 
     fn refuse<'a>(&'a self, run: &mut Run<'a>) -> Result<(), Refusal> {
         for reject in &self.rejects {
-            if run.test(&reject.cond, Value::Absent).map_err(|stop| stop.into_refusal())? {
+            if reject.needs.met_by(run.inputs.present)
+                && run.test(&reject.cond, Value::Absent).map_err(|stop| stop.into_refusal())?
+            {
                 let message = run.eval(&reject.message).map_err(|stop| stop.into_refusal())?;
                 let message = message.text(run.arena).unwrap_or("not supported");
                 let mut refusal = Refusal::invalid(message, reject.param.as_deref().unwrap_or_default());
@@ -371,15 +390,10 @@ impl Operation {
     }
 
     fn head<'a>(&'a self, run: &mut Run<'a>, stream: Option<&'a Stream>) -> Result<Head, Refusal> {
-        let own = stream.and_then(|stream| stream.path.as_ref()).unwrap_or(&self.path);
-        let path = run.eval(own).map_err(|stop| stop.into_refusal())?;
-        let path = match (path.is_absent(), path.text(run.arena)) {
-            (true, _) => Err("needs a value that is absent"),
-            (false, Some(path)) => crate::run::url_path(path),
-            (false, None) => Err("is a text"),
+        let path = match stream.and_then(|stream| stream.path.as_ref()).unwrap_or(&self.path) {
+            Address::Fixed(path) => path.to_string(),
+            Address::Computed(node) => computed_path(run, node)?,
         };
-        let path = path
-            .map_err(|problem| Refusal::invalid(format!("the path of the provider's call {problem}"), ""))?;
         let mut query = String::new();
         let stream_query = stream.map_or(&[][..], |stream| &stream.query);
         for (name, node) in self.query.iter().chain(stream_query) {
@@ -392,17 +406,24 @@ impl Operation {
                 crate::run::percent_encode(&value, &mut query);
             }
         }
-        let mut headers = Vec::new();
         let stream_headers = stream.map_or(&[][..], |stream| &stream.headers);
-        for (name, node) in self.headers.iter().chain(stream_headers) {
-            let Some(value) = scalar(run, node)? else {
-                continue;
+        let mut headers = Vec::with_capacity(self.headers.len() + stream_headers.len());
+        for header in self.headers.iter().chain(stream_headers) {
+            let value = match &header.value {
+                HeaderValue::Fixed(value) => value.clone(),
+                HeaderValue::Computed(node) => {
+                    let Some(value) = scalar(run, node)? else {
+                        continue;
+                    };
+                    if !is_fit(&value) {
+                        let name = &header.name;
+                        let message = format!("a value for the header `{name}` holds control characters");
+                        return Err(Refusal::invalid(message, ""));
+                    }
+                    Secret::new(value)
+                }
             };
-            if value.bytes().any(|byte| byte < 0x20 && byte != b'\t' || byte == 0x7f) {
-                let message = format!("a value for the header `{name}` holds control characters");
-                return Err(Refusal::invalid(message, ""));
-            }
-            headers.push((name.clone(), Secret::new(value)));
+            headers.push((Arc::clone(&header.name), value));
         }
         Ok(Head { path, query, headers })
     }
@@ -433,7 +454,7 @@ impl Operation {
 struct Head {
     path: String,
     query: String,
-    headers: Vec<(String, Secret)>,
+    headers: Vec<(Arc<str>, Secret)>,
 }
 
 /// One level of merging, so that `stream_options` of the client survive.
@@ -450,6 +471,16 @@ fn merged<'a>(old: Value<'a>, new: Value<'a>, arena: &'a Arena) -> Value<'a> {
         }
     }
     arena.object(&members)
+}
+
+fn computed_path<'a>(run: &mut Run<'a>, node: &'a Node) -> Result<String, Refusal> {
+    let path = run.eval(node).map_err(|stop| stop.into_refusal())?;
+    let path = match (path.is_absent(), path.text(run.arena)) {
+        (true, _) => Err("needs a value that is absent"),
+        (false, Some(path)) => crate::run::url_path(path),
+        (false, None) => Err("is a text"),
+    };
+    path.map_err(|problem| Refusal::invalid(format!("the path of the provider's call {problem}"), ""))
 }
 
 fn scalar<'a>(run: &mut Run<'a>, node: &'a Node) -> Result<Option<String>, Refusal> {

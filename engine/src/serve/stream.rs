@@ -101,6 +101,8 @@ struct Core {
     facts: Arc<[Const]>,
     status: u16,
     headers: Vec<(String, String)>,
+    /// A usage mapping that counts, but was not run yet: what it reads has not changed since.
+    due: Option<u16>,
     /// Read off the assembler's text when somebody asks.
     usage: OnceLock<Option<Usage>>,
     failure: Option<Failure>,
@@ -139,6 +141,7 @@ impl Operation {
             facts: operation.facts.of(exchange.fact_model()),
             status: head.status,
             headers: headers.cloned().collect(),
+            due: None,
             usage: OnceLock::new(),
             failure: None,
             progress: Progress::Open,
@@ -217,7 +220,7 @@ impl StreamDecoder {
 
     /// Token counts so far; the last ones win.
     pub fn usage(&self) -> Option<&Usage> {
-        let counted = self.core.usage.get_or_init(|| self.core.assembler.counted());
+        let counted = self.core.usage.get_or_init(|| self.core.counted(&self.operation, &self.exchange));
         counted.as_ref().or(self.core.observer.usage.as_ref())
     }
 
@@ -234,6 +237,14 @@ impl StreamDecoder {
     /// The finish reason of the first choice.
     pub fn finish_reason(&self) -> Option<&str> {
         self.core.assembler.finish_reason().or(self.core.observer.finish_reason.as_deref())
+    }
+}
+
+/// As `trim`; most data has nothing to trim.
+fn trimmed(data: &str) -> &str {
+    match data.as_bytes() {
+        [b'{', .., b'}'] => data,
+        _ => data.trim(),
     }
 }
 
@@ -257,7 +268,7 @@ impl Core {
         let Some(stream) = &operation.stream else {
             return;
         };
-        let data = frame.data.trim();
+        let data = trimmed(frame.data);
         if stream.done.as_deref() == Some(data) {
             self.complete(operation, exchange, stream, out);
             return;
@@ -501,13 +512,18 @@ impl Core {
         step: &'a Step,
         out: &mut Vec<u8>,
     ) -> Ran<Flow> {
+        if step.writes != 0 {
+            self.count_before(run, stream, step)?;
+        }
         run.assign(step)?;
         if !step.set.is_empty() && self.assembler.is_nameless() && self.mode == Mode::Steps {
             self.name(run, stream)?;
         }
-        let inner = self.steps(run, operation, stream, &step.body, out)?;
-        if !matches!(inner, Flow::On) {
-            return Ok(inner);
+        if !step.body.list.is_empty() {
+            let inner = self.steps(run, operation, stream, &step.body, out)?;
+            if !matches!(inner, Flow::On) {
+                return Ok(inner);
+            }
         }
         let (index, beside) = match &step.choice {
             Some(node) => run.choice(node)?,
@@ -532,9 +548,8 @@ impl Core {
         if let Some(reason) = finish {
             self.assembler.finish(index, reason, &beside).map_err(too_many)?;
         }
-        if let Some(node) = &step.usage {
-            let usage = run.eval(node)?.open(run.arena);
-            self.count(usage);
+        if let Some(place) = step.usage {
+            self.counts(run, stream, place)?;
         }
         let flow = match &step.error {
             Some(StepError::Mapping) => {
@@ -552,8 +567,53 @@ impl Core {
         Ok(flow)
     }
 
+    /// A usage mapping counts from here on.
+    fn counts<'a>(&mut self, run: &mut Run<'a>, stream: &'a Stream, place: u16) -> Ran<()> {
+        let Some(counts) = stream.usages.get(usize::from(place)) else {
+            return Ok(());
+        };
+        if self.due != Some(place) {
+            self.count_due(run, stream)?;
+        }
+        self.due = Some(place);
+        self.usage = OnceLock::new();
+        if counts.states.is_none() { self.count_due(run, stream) } else { Ok(()) }
+    }
+
+    /// Runs the usage mapping that is due before a step changes what it reads; not if the step makes it due again.
+    fn count_before<'a>(&mut self, run: &mut Run<'a>, stream: &'a Stream, step: &Step) -> Ran<()> {
+        let due = self.due.filter(|due| step.usage != Some(*due));
+        let reads = due.and_then(|due| stream.usages.get(usize::from(due))).and_then(|counts| counts.states);
+        if reads.is_some_and(|reads| reads & step.writes != 0) { self.count_due(run, stream) } else { Ok(()) }
+    }
+
+    /// Runs the usage mapping that is due, if there is one.
+    fn count_due<'a>(&mut self, run: &mut Run<'a>, stream: &'a Stream) -> Ran<()> {
+        if let Some(counts) = self.due.take().and_then(|due| stream.usages.get(usize::from(due))) {
+            let usage = run.eval(&counts.node)?.open(run.arena);
+            self.count(usage);
+        }
+        Ok(())
+    }
+
+    /// The usage so far.
+    fn counted(&self, operation: &Operation, exchange: &Exchange) -> Option<Usage> {
+        let stream = operation.stream.as_ref();
+        let due = self.due.and_then(|due| stream?.usages.get(usize::from(due)));
+        let (Some(stream), Some(counts)) = (stream, due) else {
+            return self.assembler.counted();
+        };
+        let arena = Arena::new();
+        let inputs = self.inputs(operation, exchange, Value::Absent, "");
+        let mut run = Run::new(&arena, inputs, stream.slots, 0);
+        run.state.clone_from(&self.state);
+        let usage = run.eval(&counts.node).ok()?.open(&arena);
+        if usage.as_object().is_some() { Usage::of(usage) } else { self.assembler.counted() }
+    }
+
     fn count(&mut self, usage: Value<'_>) {
         if usage.as_object().is_some() {
+            self.due = None;
             self.usage = OnceLock::new();
             self.assembler.usage(usage);
         }
@@ -600,7 +660,7 @@ impl Core {
 
     /// The stream is complete: the last steps, the last chunks.
     fn complete(&mut self, operation: &Operation, exchange: &Exchange, stream: &Stream, out: &mut Vec<u8>) {
-        if !stream.at_end.list.is_empty() {
+        if !stream.at_end.list.is_empty() || self.due.is_some() {
             let arena = Arena::new();
             let state = std::mem::take(&mut self.state);
             let headers = std::mem::take(&mut self.headers);
@@ -609,7 +669,12 @@ impl Core {
             let inputs = operation.inputs(Value::Absent, exchange, &head, &facts);
             let mut run = Run::new(&arena, inputs, stream.slots, 0);
             run.state = state;
-            let ran = self.steps(&mut run, operation, stream, &stream.at_end, out);
+            let mut ran = self.steps(&mut run, operation, stream, &stream.at_end, out);
+            if let Ok(Flow::On | Flow::End) = ran
+                && let Err(stop) = self.count_due(&mut run, stream)
+            {
+                ran = Err(stop);
+            }
             self.settle(ran, out);
             if self.progress == Progress::Failed {
                 return;

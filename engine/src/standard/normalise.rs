@@ -137,6 +137,7 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Walks over a value; yields its normalised form if that differs.
+    #[inline]
     fn visit(&mut self, shape: &Shape, value: Value<'a>, path: Path<'_>) -> Walked<Option<Value<'a>>> {
         if shape.action == Action::Keep {
             self.kept(shape, value, path)
@@ -171,6 +172,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A node with alternative spellings.
+    #[inline(never)]
     fn respelled(&mut self, shape: &Shape, value: Value<'a>, path: Path<'_>) -> Walked<Option<Value<'a>>> {
         let closed = matches!(value, Value::Json(_));
         let value = value.open(self.arena);
@@ -225,6 +227,13 @@ impl<'a> Walk<'a> {
             if let Some(member) = shape.find(name) {
                 if !value.is_missing() {
                     required += usize::from(member.required);
+                    if name != "type" && Self::is_plain_text(&member.shape, value) {
+                        self.note(&member.shape, value);
+                        if copied {
+                            self.members.push((name, value));
+                        }
+                        continue;
+                    }
                     changed = self.visit(&member.shape, value, Path::Member(&path, name))?;
                     if name == "type" {
                         tag = Some((value, &member.shape));
@@ -253,6 +262,14 @@ impl<'a> Walk<'a> {
         let rebuilt = copied.then(|| self.arena.object(self.members.get(base..).unwrap_or(&[])));
         self.members.truncate(base);
         Ok(rebuilt)
+    }
+
+    /// Whether a text stands where a text may stand, with nothing to be done about it: the usual case.
+    #[inline]
+    fn is_plain_text(shape: &Shape, value: Value<'_>) -> bool {
+        shape.action == Action::Keep
+            && matches!(value, Value::Str(_) | Value::Escaped(_) | Value::Text(_))
+            && shape.allows(Kind::Text)
     }
 
     fn list(&mut self, shape: &Shape, items: &'a [Value<'a>], path: Path<'_>) -> Walked<Option<Value<'a>>> {

@@ -3,6 +3,7 @@
 //! Knows JSON Schema as far as the embedded schemas use it. Knows nothing of any one operation.
 
 use super::normalise::Action;
+use crate::json::same;
 use serde_json::Value as Json;
 
 /// Most leaves that one schema may have.
@@ -162,7 +163,7 @@ impl Shape {
     /// The place of a member among its siblings.
     pub(crate) fn place(&self, name: &str) -> Option<u16> {
         let (from, to) = (*self.starts.get(name.len())?, *self.starts.get(name.len() + 1)?);
-        let found = self.members.get(from..to)?.iter().position(|member| member.name == name)?;
+        let found = self.members.get(from..to)?.iter().position(|member| same(&member.name, name))?;
         u16::try_from(from + found).ok()
     }
 
@@ -173,7 +174,7 @@ impl Shape {
 
     pub(super) fn find(&self, name: &str) -> Option<&Member> {
         let (from, to) = (self.starts.get(name.len())?, self.starts.get(name.len() + 1)?);
-        self.members.get(*from..*to)?.iter().find(|member| member.name == name)
+        self.members.get(*from..*to)?.iter().find(|member| same(&member.name, name))
     }
 
     pub(super) fn members(&self) -> &[Member] {

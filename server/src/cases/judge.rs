@@ -403,15 +403,13 @@ fn request_envelope(
                 expected.get("headers").and_then(|headers| serde_json::from_str(headers.get()).ok());
             let named = named.unwrap_or_default();
             for name in named.keys() {
-                let sent = encoded.headers.iter().find(|(known, _)| known == name);
+                let sent = encoded.headers.iter().find(|(known, _)| **known == **name);
                 headers.insert(name.clone(), sent.map_or(Value::Null, |(_, value)| value.expose().into()));
             }
             let mut envelope = Map::new();
-            for (name, value) in [
-                ("method", encoded.method.clone().into()),
-                ("path", path.into()),
-                ("headers", headers.into()),
-            ] {
+            for (name, value) in
+                [("method", (*encoded.method).into()), ("path", path.into()), ("headers", headers.into())]
+            {
                 if expected.contains_key(name) {
                     envelope.insert(name.to_owned(), value);
                 }
@@ -420,9 +418,9 @@ fn request_envelope(
         }
         None => {
             for (name, value) in &encoded.headers {
-                headers.insert(name.clone(), value.expose().into());
+                headers.insert((**name).to_owned(), value.expose().into());
             }
-            Ok(json!({ "method": encoded.method, "path": path, "headers": headers }))
+            Ok(json!({ "method": &*encoded.method, "path": path, "headers": headers }))
         }
     }
 }

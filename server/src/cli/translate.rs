@@ -96,13 +96,13 @@ fn encode(operation: &Operation, options: &Options, body: &[u8]) -> Result<Resul
 
 fn request(encoded: &Encoded, out: &mut dyn Write) -> Result<Exit, String> {
     let headers: serde_json::Map<String, Value> =
-        encoded.headers.iter().map(|(name, value)| (name.clone(), Value::from(value.expose()))).collect();
+        encoded.headers.iter().map(|(name, value)| (name.to_string(), Value::from(value.expose()))).collect();
     let body: Value = serde_json::from_slice(&encoded.body).map_err(error)?;
     let query = if encoded.query.is_empty() { String::new() } else { format!("?{}", encoded.query) };
     json_lines(
         out,
         &json!({
-            "method": encoded.method,
+            "method": &*encoded.method,
             "path": format!("{}{query}", encoded.path),
             "headers": headers,
             "body": body,

@@ -244,7 +244,7 @@ async fn prepare(
 fn upstream_headers(
     provider: &Provider,
     head: &Parts,
-    spec: Vec<(String, interlingua_engine::Secret)>,
+    spec: Vec<(Arc<str>, interlingua_engine::Secret)>,
 ) -> Result<HeaderMap, Fault> {
     let mut map = HeaderMap::with_capacity(spec.len() + provider.headers.len() + provider.forward.len() + 8);
     map.insert(HOST, provider.upstream.address.authority.clone());
@@ -262,7 +262,7 @@ fn upstream_headers(
         }
     }
     for (name, value) in spec {
-        let name = HeaderName::try_from(name).map_err(|_| Fault::Unencodable)?;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Fault::Unencodable)?;
         let mut value = HeaderValue::from_str(value.expose()).map_err(|_| Fault::Unencodable)?;
         value.set_sensitive(true);
         map.insert(name, value);
