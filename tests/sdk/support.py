@@ -3,6 +3,7 @@
 Every wait is bounded: the clients by their timeout, the processes by the tests' runner.
 """
 
+import base64
 import http.server
 import functools
 import json
@@ -10,10 +11,12 @@ import os
 import pathlib
 import queue
 import re
+import struct
 import subprocess
 import tempfile
 import threading
 import unittest
+import zlib
 
 import openai
 import ruamel.yaml
@@ -185,6 +188,44 @@ class Scripted(unittest.TestCase):
         self.assertTrue(self.upstream.replies.empty(), "an answer that nobody asked for")
 
 
+BINARY = "application/vnd.amazon.eventstream"
+STREAMS = {
+    "stream.in.sse": "text/event-stream",
+    "stream.in.ndjson": "application/x-ndjson",
+    "stream.in.json": BINARY,
+    "stream.in.bin": BINARY,
+}
+
+
+def event_stream(messages):
+    """The bytes of an `aws-eventstream` whose messages a case lists."""
+
+    def headers(texts):
+        pairs = ((name.encode(), text.encode()) for name, text in texts.items() if text)
+        return b"".join(bytes([len(name)]) + name + b"\x07" + struct.pack(">H", len(text)) + text for name, text in pairs)
+
+    def sealed(start):
+        return start + struct.pack(">I", zlib.crc32(start))
+
+    stream = b""
+    for message in messages:
+        data = message.get("data")
+        if "base64" in message:
+            coded = {name: base64.b64encode(json.dumps(value).encode()) for name, value in message["base64"].items()}
+            data = {name: value.decode() for name, value in coded.items()}
+        payload = b"" if data is None else (data if isinstance(data, str) else json.dumps(data)).encode()
+        if "error" in message:
+            head = {":message-type": "error", ":error-code": message["error"], ":error-message": payload.decode()}
+            payload = b""
+        else:
+            kind = "exception" if "exception" in message else "event"
+            head = {f":{kind}-type": message.get(kind), ":content-type": "application/json", ":message-type": kind}
+        packed = headers(head)
+        start = sealed(struct.pack(">II", 16 + len(packed) + len(payload), len(packed)))
+        stream += sealed(start + packed + payload)
+    return stream
+
+
 class Case:
     """A case folder."""
 
@@ -197,14 +238,17 @@ class Case:
         path = self.folder / name
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
-    def about(self, key):
-        found = re.search(rf"^{key}:(.*)$", (self.folder / "case.yaml").read_text(encoding="utf-8"), re.M)
-        return found and found.group(1).strip().strip("'\"")
+    @functools.cached_property
+    def about(self):
+        """What `case.yaml` says."""
+        return ruamel.yaml.YAML(typ="safe", pure=True).load((self.folder / "case.yaml").read_text(encoding="utf-8"))
 
     def stream(self):
-        for name, media in (("stream.in.sse", "text/event-stream"), ("stream.in.ndjson", "application/x-ndjson")):
-            if (self.folder / name).is_file():
-                return (self.folder / name).read_bytes(), media
+        for name, media in STREAMS.items():
+            path = self.folder / name
+            if path.is_file():
+                body = path.read_bytes()
+                return (event_stream(json.loads(body)) if name.endswith(".json") else body), media
         return None
 
     def expected_stream(self):

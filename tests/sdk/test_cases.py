@@ -1,133 +1,182 @@
-"""Answers and streams of the case folders, read by the official library."""
+"""Answers and streams of all case folders, read by the official library: what a provider's case has on its wire goes through
+the gateway, and the library must be able to read what comes.
+"""
 
+import array
+import base64
+import fnmatch
+import http.server
 import json
+import threading
 import unittest
 
 import openai
 
 import support
 
-
-# The formats that the answers of most providers are like; the others meet the library in test_providers.py.
-SPECS = ("anthropic", "deepseek", "groq", "ollama", "openai")
-
-
-def cases_of(*arguments):
-    return [case for case in support.cases(*arguments) if case.spec in SPECS]
+OPERATIONS = ("chat", "completions", "embeddings", "images")
+FILES = {"response": ("response.in.json",), "error": ("error.in.json",), "stream": tuple(support.STREAMS)}
 
 
-class Replayed(unittest.TestCase):
-    """What a provider's case has on its wire goes through the gateway; the library must be able to read what comes."""
+class Recorded:
+    """Every provider at once: a case's answer is found by the name that its request brings along."""
 
-    @classmethod
-    def setUpClass(cls):
-        cls.upstream = support.Upstream()
-        cls.addClassCleanup(cls.upstream.stop)
-        specs = sorted({case.spec for case in cases_of("*", "case.yaml")})
-        cls.gateway = support.gateway({spec: (spec, cls.upstream.url) for spec in specs})
-        cls.addClassCleanup(cls.gateway.stop)
-        cls.client = support.client(cls.gateway.url)
-        cls.addClassCleanup(cls.client.close)
+    def __init__(self):
+        self.answers = {}
+        upstream = self
 
-    def request(self, case, stream):
-        body = case.json("request.in.json") or {}
-        needed = {"chat": {"messages": [{"role": "user", "content": "Hi"}]}, "completions": {"prompt": "Hi"}}
-        body = {**needed.get(case.operation, {"input": "Hi"}), **body}
-        body["model"] = f"{case.spec}/{case.about('model')}"
-        if stream:
-            body["stream"] = True
-        else:
-            body.pop("stream", None)
-            body.pop("stream_options", None)
-        return body
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
-    def send(self, case, stream):
+            def do_POST(self):
+                self.rfile.read(int(self.headers.get("content-length", 0)))
+                status, headers, body = upstream.answers.pop(self.headers["x-case"])
+                self.send_response(status)
+                for name, value in {"content-type": "application/json", **headers}.items():
+                    self.send_header(name, value)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def section(case):
+    """A provider with the case's settings; no secrets but the ones that it needs."""
+    listed = next(listed for listed in support.described() if listed["name"] == case.spec)
+    secrets = {variable["name"] for variable in listed["variables"] if variable["secret"]}
+    settings = {name: value for name, value in case.about.get("settings", {}).items() if name not in secrets}
+    return {
+        "spec": case.spec,
+        "base_url": upstream.url,
+        "forward": ["x-case"],
+        # Stronger than what the spec would do, such as to ask for a token.
+        "headers": {"authorization": "Bearer test-key"},
+        **support.needed(case.spec),
+        **settings,
+    }
+
+
+def config(cases):
+    """A section for each spec and its settings, an alias for each case."""
+    sections, aliases = {}, {}
+    for case in cases:
+        wanted = section(case)
+        name = next((name for name, made in sections.items() if made == wanted), f"{case.spec}-{len(sections)}")
+        sections[name] = wanted
+        target = {"model": f"{name}/{case.about['model']}"}
+        target.update({key: case.about[key] for key in ("base_model", "options", "strict") if key in case.about})
+        aliases[case.name] = {"targets": [target]}
+    return f"providers: {json.dumps(sections)}\nmodels: {json.dumps(aliases)}\n"
+
+
+class Replay(unittest.TestCase):
+    """One answer of one case."""
+
+    def __init__(self, case, kind):
+        super().__init__(kind)
+        self.case = case
+
+    def id(self):
+        return f"{self.case.name} {self._testMethodName}"
+
+    __str__ = id
+
+    def send(self, stream):
         """As the library sends it; fields that it does not know go into `extra_body`."""
-        body = self.request(case, stream)
+        needed = {"chat": {"messages": [{"role": "user", "content": "Hi"}]}, "embeddings": {"input": "Hi"}}
+        body = {**needed.get(self.case.operation, {"prompt": "Hi"}), **(self.case.json("request.in.json") or {})}
+        for name in ("model", "stream", *([] if stream else ["stream_options"])):
+            body.pop(name, None)
+        # Its types want a finish reason in each piece of a text completion, and know vectors only when it has unpacked them.
+        packed = self.case.operation == "embeddings" and body.get("encoding_format") == "base64"
+        client = lenient if packed or (stream and self.case.operation == "completions") else strict
         service = {
-            "chat": self.client.chat.completions,
-            "completions": self.client.completions,
-            "embeddings": self.client.embeddings,
-        }[case.operation]
-        named = {name: body.pop(name) for name in ("model", "messages", "prompt", "input", "stream") if name in body}
-        if case.operation == "embeddings":
-            # The library would ask for base64 and unpack it.
-            named["encoding_format"] = body.pop("encoding_format", "float")
-        return service.create(**named, extra_body=body)
+            "chat": client.chat.completions.create,
+            "completions": client.completions.create,
+            "embeddings": client.embeddings.create,
+            "images": client.images.generate,
+        }[self.case.operation]
+        named = {name: body.pop(name) for name in ("messages", "prompt", "input") if name in body}
+        if stream:
+            named["stream"] = True
+        if self.case.operation == "embeddings":
+            encoding = body.pop("encoding_format", "float")
+            if not packed:      # else the library asks for it by itself
+                named["encoding_format"] = encoding
+        return service(model=self.case.name, **named, extra_body=body, extra_headers={"x-case": self.case.name})
 
-    def test_answers(self):
-        for operation in ("chat", "completions", "embeddings"):
-            for case in cases_of(operation, "response.in.json"):
-                expected = case.json("response.out.json")
-                answer = case.json("response.in.json")
-                if expected is None or (case.folder / "refused.out.json").is_file():
-                    continue
-                with self.subTest(case=case.name):
-                    body = answer.get("body", answer.get("body_text", "").encode())
-                    self.upstream.will(body, answer["status"], answer.get("headers"))
-                    if "error" in expected["body"]:
-                        with self.assertRaises(openai.APIStatusError) as raised:
-                            self.send(case, False)
-                        self.assertEqual(raised.exception.status_code, expected["status"])
-                        continue
-                    seen = self.send(case, False)
-                    self.assert_reads(seen, expected["body"], operation)
+    def will(self, file):
+        said = self.case.json(file)
+        body = json.dumps(said["body"]) if "body" in said else said.get("body_text", "")
+        upstream.answers[self.case.name] = (said["status"], said.get("headers", {}), body.encode())
 
-    def assert_reads(self, seen, expected, operation):
+    def response(self):
+        expected = self.case.json("response.out.json")
+        self.will("response.in.json")
+        if "error" in expected["body"]:
+            self.fails(expected)
+            return
+        seen = self.send(False)
         # The request's own id and time differ.
-        again = json.loads(seen.model_dump_json(exclude_unset=True))
-        for body in (again, expected):
+        again = json.loads(seen.model_dump_json(exclude_unset=True, by_alias=True))
+        for body in (again, expected["body"]):
             body.pop("id", None)
             body.pop("created", None)
             for choice in body.get("choices", []):
                 for call in (choice.get("message") or {}).get("tool_calls") or []:
                     call.pop("id", None)
-        self.assertEqual(again, json.loads(json.dumps(expected)))
+            for item in body.get("data", []):
+                if isinstance(item.get("embedding"), str):
+                    item["embedding"] = array.array("f", base64.b64decode(item["embedding"])).tolist()
+        self.assertEqual(again, expected["body"])
 
-    def test_errors(self):
-        for operation in ("chat", "completions", "embeddings"):
-            for case in cases_of(operation, "error.in.json"):
-                expected = case.json("error.out.json")
-                answer = case.json("error.in.json")
-                with self.subTest(case=case.name):
-                    body = answer.get("body", answer.get("body_text", "").encode())
-                    self.upstream.will(body, answer["status"], answer.get("headers"))
-                    with self.assertRaises(openai.APIStatusError) as raised:
-                        self.send(case, False)
-                    self.assertEqual(raised.exception.status_code, expected["status"])
-                    self.assertEqual(raised.exception.body, expected["body"]["error"])
+    def error(self):
+        self.will("error.in.json")
+        self.fails(self.case.json("error.out.json"))
 
-    def test_streams(self):
-        for operation in ("chat", "completions"):
-            for case in cases_of(operation, "stream.in.*"):
-                with self.subTest(case=case.name):
-                    body, media = case.stream()
-                    expected = case.expected_stream()
-                    self.upstream.will_stream(body, media)
-                    self.read(case, expected)
+    def fails(self, expected):
+        with self.assertRaises(openai.APIStatusError) as raised:
+            self.send(False)
+        self.assertEqual(raised.exception.status_code, expected["status"], raised.exception.message)
+        self.assertEqual(raised.exception.body, expected["body"]["error"])
 
-    def read(self, case, expected):
-        events = [line[6:] for line in expected.splitlines() if line.startswith("data: ")]
+    def stream(self):
+        body, media = self.case.stream()
+        upstream.answers[self.case.name] = (200, {"content-type": media}, body)
+        events = [line[6:] for line in self.case.expected_stream().splitlines() if line.startswith("data: ")]
         fails = any(event.startswith('{"error"') for event in events)
         chunks = [json.loads(event) for event in events if event != "[DONE]" and not event.startswith('{"error"')]
         seen = []
         state = openai.lib.streaming.chat.ChatCompletionStreamState()
-        stream = self.send(case, True)
-        if fails:
-            with self.assertRaises(openai.APIError):
-                seen.extend(stream)
-        else:
-            for chunk in stream:
-                seen.append(chunk)
-                if case.operation == "chat":
-                    # What the strict helpers do with every chunk: lists without an index crash here.
-                    state.handle_chunk(chunk)
-            if case.operation == "chat" and any(chunk["choices"] for chunk in chunks):
-                self.check_whole(state, chunks)
+        with self.send(True) as stream:
+            if fails:
+                with self.assertRaises(openai.APIError) as raised:
+                    seen.extend(stream)
+                self.assertTrue(raised.exception.message)
+            else:
+                for chunk in stream:
+                    seen.append(chunk)
+                    if self.case.operation == "chat":
+                        # What the strict helpers do with every chunk: lists without an index crash here.
+                        state.handle_chunk(chunk)
+                if self.case.operation == "chat" and any(chunk["choices"] for chunk in chunks):
+                    self.check_whole(state, chunks)
         texts = lambda items: [
             [(c.get("delta") or {}).get("content") or c.get("text") for c in item.get("choices", [])] for item in items
         ]
-        dumped = [json.loads(chunk.model_dump_json(exclude_unset=True)) for chunk in seen]
+        dumped = [json.loads(chunk.model_dump_json(exclude_unset=True, by_alias=True)) for chunk in seen]
         self.assertEqual(texts(dumped), texts(chunks))
 
     def check_whole(self, state, chunks):
@@ -144,6 +193,41 @@ class Replayed(unittest.TestCase):
         for call in final.choices[0].message.tool_calls or []:
             self.assertTrue(call.id and call.function.name)
             json.loads(call.function.arguments)
+
+
+def answers():
+    """All answers of all cases, by what they are."""
+    for kind, files in FILES.items():
+        for file in files:
+            for case in support.cases("*", file):
+                if case.operation in OPERATIONS:
+                    yield case, kind
+
+
+def load_tests(loader, _tests, _pattern):
+    tests = (Replay(case, kind) for case, kind in answers())
+    patterns = loader.testNamePatterns
+    return unittest.TestSuite(
+        test for test in tests if not patterns or any(fnmatch.fnmatchcase(test.id(), pattern) for pattern in patterns)
+    )
+
+
+upstream: Recorded
+strict: openai.OpenAI
+lenient: openai.OpenAI
+
+
+def setUpModule():
+    global upstream, strict, lenient
+    upstream = Recorded()
+    unittest.addModuleCleanup(upstream.stop)
+    gateway = support.Command(config=config({case.name: case for case, _ in answers()}.values()))
+    unittest.addModuleCleanup(gateway.stop)
+    # Strict: an answer that does not fit the library's types is an error.
+    strict = support.client(gateway.url, _strict_response_validation=True)
+    unittest.addModuleCleanup(strict.close)
+    lenient = support.client(gateway.url)
+    unittest.addModuleCleanup(lenient.close)
 
 
 if __name__ == "__main__":

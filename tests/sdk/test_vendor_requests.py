@@ -2,6 +2,7 @@
 
 import collections.abc
 import importlib
+import re
 import types
 import typing
 import unittest
@@ -91,8 +92,46 @@ class Requests(unittest.TestCase):
     maxDiff = None
 
 
+def modelled(service, operation):
+    """The input of an operation in a service's model; what stands in the address and in headers is not in the body."""
+    import botocore.session
+    import botocore.validate
+
+    shape = botocore.session.get_session().get_service_model(service).operation_model(operation).input_shape
+    elsewhere = {name: "x" * 20 for name, member in shape.members.items() if "location" in member.serialization}
+
+    def check(body):
+        report = botocore.validate.ParamValidator().validate({**elsewhere, **body}, shape)
+        return {*filter(None, report.generate_report().splitlines()), *narrowed(shape, body)}
+
+    return check
+
+
+def narrowed(shape, value, path=""):
+    """What the library leaves to the service: words and patterns of texts, the length of lists."""
+    facts = shape.metadata
+    if shape.type_name == "structure":
+        for name in set(value) & set(shape.members):
+            yield from narrowed(shape.members[name], value[name], f"{path}{name}.")
+    elif shape.type_name == "map":
+        for item in value.values():
+            yield from narrowed(shape.value, item, path)
+    elif shape.type_name == "list":
+        if len(value) > facts.get("max", len(value)):
+            yield f"{path}: more than {facts['max']}"
+        for item in value:
+            yield from narrowed(shape.member, item, path)
+    elif shape.type_name == "string":
+        if value not in facts.get("enum", [value]):
+            yield f"{path}: {value} is no word of it"
+        if len(value) > facts.get("max", len(value)) or not re.fullmatch(facts.get("pattern", "(?s:.*)"), value):
+            yield f"{path}: {value} does not fit {facts}"
+
+
 def checker(expected):
     """What says what is wrong with a body. Of several types the best one counts."""
+    if "operation" in expected:
+        return modelled(*expected["operation"])
     if "method" in expected:
         adapters = parameters(expected["method"])
 

@@ -7,8 +7,10 @@ import concurrent.futures
 import importlib
 import json
 import sys
+import types
 import typing
 import unittest
+import warnings
 
 import pydantic
 
@@ -50,6 +52,8 @@ def surplus(value, path=""):
 def status_of(exception):
     """Where the libraries keep the status of an error."""
     for holder in (exception, getattr(exception, "response", None), getattr(exception, "raw_response", None)):
+        if isinstance(holder, dict):
+            return holder["ResponseMetadata"]["HTTPStatusCode"]
         for name in ("status_code", "http_status", "code"):
             if isinstance(getattr(holder, name, None), int):
                 return getattr(holder, name)
@@ -399,6 +403,145 @@ class AnthropicVertex(Anthropic, unittest.TestCase):
         )
 
 
+class BedrockAnthropic(Anthropic, unittest.TestCase):
+    spec = "bedrock-anthropic"
+    model = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+
+    @classmethod
+    def connect(cls):
+        import anthropic
+
+        return anthropic.AnthropicBedrock(
+            base_url=cls.url,
+            aws_access_key="k",
+            aws_secret_key="s",
+            aws_region="eu-central-1",
+            max_retries=0,
+            timeout=support.SECONDS,
+            _strict_response_validation=True,
+        )
+
+
+class Bedrock(Vendor, Embeds, unittest.TestCase):
+    spec = "bedrock"
+    model = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+
+    @classmethod
+    def connect(cls):
+        import boto3
+        from botocore.config import Config
+
+        client = boto3.client(
+            "bedrock-runtime",
+            endpoint_url=cls.url,
+            region_name="eu-central-1",
+            aws_access_key_id="k",
+            aws_secret_access_key="s",
+            config=Config(retries={"total_max_attempts": 1}, read_timeout=support.SECONDS),
+        )
+        client.meta.events.register("before-parse.bedrock-runtime.Converse", cls.keep)
+        return client
+
+    @classmethod
+    def keep(cls, response_dict, **_):
+        cls.raw = response_dict["body"]
+
+    def check(self, answer):
+        """The library leaves out what it does not know, without a word."""
+        self.seen |= left_out(json.loads(self.raw), {name: answer[name] for name in answer if name != "ResponseMetadata"})
+        return answer
+
+    @staticmethod
+    def tools():
+        return {
+            "tools": [
+                {"toolSpec": {"name": tool["name"], "description": tool["description"], "inputSchema": {"json": tool["parameters"]}}}
+                for tool in TOOLS
+            ]
+        }
+
+    @staticmethod
+    def user(text):
+        return {"role": "user", "content": [{"text": text}]}
+
+    def create(self, messages, **more):
+        return self.check(self.client.converse(modelId=self.model, messages=messages, **more))
+
+    def events(self, messages, **more):
+        kinds = []
+        for event in self.client.converse_stream(modelId=self.model, messages=messages, **more)["stream"]:
+            [(kind, said)] = event.items()
+            kinds.append(kind)
+            yield kind, said
+        self.assertEqual((kinds[0], kinds[-1]), ("messageStart", "metadata"))
+
+    def say(self, text):
+        answer = self.create([self.user(text)])
+        self.assertEqual(answer["stopReason"], "end_turn")
+        self.assertGreater(answer["usage"]["totalTokens"], 0)
+        [block] = answer["output"]["message"]["content"]
+        return block["text"]
+
+    def stream(self, text):
+        for kind, said in self.events([self.user(text)]):
+            if kind == "contentBlockDelta":
+                yield said["delta"]["text"]
+
+    def call(self, text):
+        answer = self.create([self.user(text)], toolConfig=self.tools())
+        self.assertEqual(answer["stopReason"], "tool_use")
+        message = answer["output"]["message"]
+        calls = [block["toolUse"] for block in message["content"] if "toolUse" in block]
+        return [(call["name"], call["input"]) for call in calls], message
+
+    def call_streamed(self, text):
+        found = {}
+        for kind, said in self.events([self.user(text)], toolConfig=self.tools()):
+            if kind == "contentBlockStart":
+                found[said["contentBlockIndex"]] = [said["start"]["toolUse"]["name"], ""]
+            if kind == "contentBlockDelta":
+                found[said["contentBlockIndex"]][1] += said["delta"]["toolUse"]["input"]
+        return list(found.values())
+
+    def reply(self, text, history):
+        results = [
+            {"toolResult": {"toolUseId": block["toolUse"]["toolUseId"], "content": [{"text": "sun"}]}}
+            for block in history["content"]
+            if "toolUse" in block
+        ]
+        messages = [self.user(text), history, {"role": "user", "content": results}]
+        return self.create(messages, toolConfig=self.tools())["output"]["message"]["content"][0]["text"]
+
+    def embed(self, texts):
+        body = json.dumps({"texts": texts, "input_type": "search_document", "embedding_types": ["float"]})
+        answer = self.client.invoke_model(modelId="cohere.embed-v4:0", body=body)
+        return json.loads(answer["body"].read())["embeddings"]["float"]
+
+    def test_kinds_of_errors(self):
+        """By the header, the library finds the exception that the service's model names."""
+        kinds = {
+            "rate_limit": "ThrottlingException",
+            "overloaded": "ServiceUnavailableException",
+            "server": "InternalServerException",
+            "not_found": "ResourceNotFoundException",
+            "timeout": "ModelTimeoutException",
+            "context_length": "ValidationException",
+        }
+        for word, kind in kinds.items():
+            with self.subTest(word), self.assertRaises(getattr(self.client.exceptions, kind)):
+                self.say(f"simulate: {word}")
+
+
+def left_out(raw, read, path=""):
+    """Paths of members that were in the answer, and are not in what the library read."""
+    if isinstance(raw, list) and isinstance(read, list):
+        return set().union(*(left_out(one, other, path) for one, other in zip(raw, read)))
+    if not (isinstance(raw, dict) and isinstance(read, dict)):
+        return set()
+    gone = {f"{path}{name}" for name in raw if name not in read and raw[name] is not None}
+    return gone.union(*(left_out(raw[name], read[name], f"{path}{name}.") for name in raw if name in read))
+
+
 class Cohere(Vendor, Embeds, unittest.TestCase):
     spec = "cohere"
 
@@ -460,6 +603,119 @@ class Cohere(Vendor, Embeds, unittest.TestCase):
         return self.check(answer).embeddings.float_
 
 
+class CohereV1(Vendor, unittest.TestCase):
+    spec = "cohere-v1"
+
+    @classmethod
+    def connect(cls):
+        import cohere
+
+        return cohere.Client(api_key="k", base_url=cls.url, timeout=support.SECONDS)
+
+    def say(self, text):
+        answer = self.check(self.client.chat(message=text, model=self.model, request_options={"max_retries": 0}))
+        self.assertEqual(answer.finish_reason, "COMPLETE")
+        return answer.text
+
+    def stream(self, text):
+        event = None
+        for event in self.client.chat_stream(message=text, model=self.model, request_options={"max_retries": 0}):
+            if self.check(event).event_type == "text-generation":
+                yield event.text
+        if event.event_type != "stream-end" or event.finish_reason != "COMPLETE":
+            raise RuntimeError(event)
+        self.assertTrue(event.response.text)
+
+    def test_generate(self):
+        answer = self.check(self.client.generate(prompt="Once upon", model=self.model))
+        self.assertIn("Once upon", answer.generations[0].text)
+        pieces = list(self.client.generate_stream(prompt="Once upon", model=self.model))
+        self.assertIn("Once upon", "".join(self.check(piece).text for piece in pieces if piece.event_type == "text-generation"))
+        self.assertEqual(pieces[-1].event_type, "stream-end")
+
+    test_tools = test_parallel_tools = test_tools_streamed = None      # they are not asked for in this version
+
+
+class Dashscope(Vendor, Embeds, unittest.TestCase):
+    spec = "dashscope-native"
+
+    @classmethod
+    def connect(cls):
+        import dashscope
+        from dashscope.api_entities.http_request import close_shared_sync_session
+
+        cls.addClassCleanup(close_shared_sync_session)
+        dashscope.base_http_api_url = cls.url + "/api/v1"
+        return dashscope
+
+    def read(self, answer):
+        """It raises nothing, but tells."""
+        self.assertEqual(type(answer).__module__, "dashscope.api_entities.dashscope_response")
+        if answer.status_code != 200 or answer.output is None:
+            raise DashscopeError(answer.status_code, answer.code, answer.message)
+        self.assertTrue(answer.request_id)
+        return answer
+
+    def create(self, messages, **more):
+        asked = {"model": self.model, "messages": messages, "api_key": "k", "result_format": "message", **more}
+        return self.read(self.client.Generation.call(**asked))
+
+    def events(self, messages, **more):
+        asked = {"model": self.model, "messages": messages, "api_key": "k", "result_format": "message", **more}
+        last = None
+        for event in self.client.Generation.call(**asked, stream=True, incremental_output=True):
+            [last] = self.read(event).output.choices
+            yield last
+        if last.finish_reason == "null":
+            raise DashscopeError(200, None, "it was cut")
+
+    def say(self, text):
+        answer = self.create([user(text)])
+        [choice] = answer.output.choices
+        self.assertEqual((choice.finish_reason, choice.message.role), ("stop", "assistant"))
+        self.assertGreater(answer.usage.total_tokens, 0)
+        return choice.message.content
+
+    def stream(self, text):
+        for choice in self.events([user(text)]):
+            if choice.message.content:
+                yield choice.message.content
+
+    def call(self, text):
+        [choice] = self.create([user(text)], tools=FUNCTIONS).output.choices
+        self.assertEqual(choice.finish_reason, "tool_calls")
+        calls = choice.message.tool_calls
+        return [(call["function"]["name"], call["function"]["arguments"]) for call in calls], choice.message
+
+    def call_streamed(self, text):
+        found = {}
+        for choice in self.events([user(text)], tools=FUNCTIONS):
+            for call in choice.message.get("tool_calls") or []:
+                name, arguments = found.get(call["index"], ("", ""))
+                found[call["index"]] = (name + call["function"]["name"], arguments + call["function"]["arguments"])
+        return list(found.values())
+
+    def reply(self, text, history):
+        results = [{"role": "tool", "tool_call_id": call["id"], "content": "sun"} for call in history.tool_calls]
+        return self.create([user(text), history, *results], tools=FUNCTIONS).output.choices[0].message.content
+
+    def embed(self, texts):
+        answer = self.read(self.client.TextEmbedding.call(model="text-embedding-v4", input=texts, api_key="k"))
+        return [item["embedding"] for item in answer.output["embeddings"]]
+
+    def test_pictures(self):
+        content = [{"image": "https://pictures.example/one.png"}, {"text": "What is this?"}]
+        messages = [{"role": "user", "content": content}]
+        answer = self.read(self.client.MultiModalConversation.call(model="qwen3-vl-plus", messages=messages, api_key="k"))
+        self.assertIn("I see 1 image", answer.output.choices[0].message.content[0]["text"])
+
+
+class DashscopeError(Exception):
+    def __init__(self, status, code, message):
+        super().__init__(f"{status} {code}: {message}")
+        self.status_code = status
+
+
 class Gemini(Vendor, Embeds, unittest.TestCase):
     spec = "gemini"
     model = "gemini-2.5-flash"
@@ -516,6 +772,23 @@ class Gemini(Vendor, Embeds, unittest.TestCase):
     def embed(self, texts):
         answer = self.client.models.embed_content(model="gemini-embedding-001", contents=texts)
         return [item.values for item in answer.embeddings]
+
+
+class Vertex(Gemini):
+    spec = "vertex"
+
+    @classmethod
+    def connect(cls):
+        from google import genai
+        from google.oauth2.credentials import Credentials
+
+        return genai.Client(
+            vertexai=True,
+            project="p",
+            location="global",
+            credentials=Credentials(token="k"),
+            http_options=genai.types.HttpOptions(base_url=cls.url, timeout=20000),
+        )
 
 
 class Ollama(Vendor, Embeds, unittest.TestCase):
@@ -611,6 +884,127 @@ class Perplexity(Vendor, unittest.TestCase):
         for call in history:
             items.append({"type": "function_call_output", "call_id": call.call_id, "output": "sun"})
         return self.create(items, tools=self.tools()).output[-1].content[0].text
+
+
+class Watsonx(Alike, Embeds, unittest.TestCase):
+    spec = "watsonx"
+
+    @classmethod
+    def connect(cls):
+        import httpx
+        import ibm_watsonx_ai
+        from ibm_watsonx_ai.foundation_models import ModelInference
+
+        class Simulated(httpx.HTTPTransport):
+            """It wants an https address of IBM's; this leads every request here."""
+
+            def handle_request(self, request):
+                request.url = request.url.copy_with(scheme="http", host="127.0.0.1", port=httpx.URL(cls.url).port)
+                answer = super().handle_request(request)
+                cls.status = answer.status_code
+                return answer
+
+        http = httpx.Client(transport=Simulated(), timeout=support.SECONDS)
+        cls.addClassCleanup(http.close)
+        with warnings.catch_warnings(action="ignore"):
+            cls.account = ibm_watsonx_ai.APIClient(
+                ibm_watsonx_ai.Credentials(url="https://us-south.ml.cloud.ibm.com", token="a.b.c"),
+                project_id="p",
+                scope_validation=False,
+                httpx_client=http,
+            )
+        return ModelInference(model_id=cls.model, api_client=cls.account, validate=False, max_retries=0)
+
+    def create(self, messages, stream=False, tools=None):
+        if stream:
+            return self.chunks(messages, tools)
+        return loose(self.client.chat(messages=messages, tools=tools))
+
+    def chunks(self, messages, tools):
+        from ibm_watsonx_ai.wml_client_error import WMLClientError
+
+        try:
+            for chunk in self.client.chat_stream(messages=messages, tools=tools):
+                yield loose(chunk)
+        except WMLClientError as error:
+            error.status_code = self.status
+            raise
+
+    def embed(self, texts):
+        from ibm_watsonx_ai.foundation_models import Embeddings
+
+        return Embeddings(model_id=self.model, api_client=self.account).embed_documents(texts)
+
+
+class Loose(types.SimpleNamespace):
+    """A dictionary's members as attributes."""
+
+    def __getattr__(self, name):
+        return None
+
+
+def loose(answer):
+    return json.loads(json.dumps(answer), object_hook=lambda members: Loose(**members))
+
+
+class Tgi(Vendor, unittest.TestCase):
+    """Text Generation Inference's own API, which completes prompts; for the one like OpenAI's see `alike`."""
+
+    spec = "tgi"
+
+    @classmethod
+    def connect(cls):
+        import huggingface_hub
+
+        return huggingface_hub.InferenceClient(timeout=support.SECONDS)
+
+    def say(self, text):
+        answer = self.client.text_generation(text, model=self.url + "/generate", details=True, max_new_tokens=20)
+        self.assertEqual(answer.details.finish_reason, "eos_token")
+        return answer.generated_text
+
+    def stream(self, text):
+        last = None
+        address = self.url + "/generate_stream"
+        for last in self.client.text_generation(text, model=address, details=True, stream=True, max_new_tokens=20):
+            if not last.token.special:
+                yield last.token.text
+        self.assertEqual(last.details.finish_reason, "eos_token")
+
+    def test_plain(self):
+        self.assertEqual(self.say("Hello"), "You wrote: Hello")
+
+    def test_stream(self):
+        self.assertEqual("".join(self.stream("Hello again")), "You wrote: Hello again")
+
+    def test_errors(self):
+        from huggingface_hub import errors
+
+        kinds = {
+            "overloaded": errors.OverloadedError,
+            "server": errors.GenerationError,
+            "context_length": errors.ValidationError,
+            "auth": errors.HfHubHTTPError,
+        }
+        for word, kind in kinds.items():
+            for ask in (self.say, lambda text: list(self.stream(text))):
+                with self.subTest(word), self.assertRaises(kind):
+                    ask(f"simulate: {word}")
+
+    test_tools = test_parallel_tools = test_tools_streamed = None
+
+
+class GithubModels(AzureFoundry):
+    spec = "github-models"
+
+    @classmethod
+    def connect(cls):
+        from azure.ai.inference import ChatCompletionsClient
+        from azure.core.credentials import AzureKeyCredential
+
+        return ChatCompletionsClient(
+            endpoint=cls.url + "/inference", credential=AzureKeyCredential("k"), retry_total=0, read_timeout=support.SECONDS
+        )
 
 
 class Voyage(Embeds, Vendor, unittest.TestCase):
