@@ -1,21 +1,33 @@
 //! The client's side of a connection in time: how long it may be silent between two requests, take for
-//! a head, and leave what it is sent unread. Knows bytes and requests in flight; knows no HTTP.
+//! a head, and leave what it is sent unread. Knows bytes and requests in flight, and of HTTP which version it is.
 //!
 //! hyper has one limit for a head, which it also takes for the silence before it, and none for a
 //! client that stops reading.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes, BytesMut};
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::alarm::Alarm;
+use crate::frames::{CALM, Frames, NO_ERROR, PREFACE};
+
+/// Bytes that are read to find out which HTTP a client speaks: usually the first head.
+const FIRST_BYTES: usize = 8 * 1024;
+
+/// How long a client that is told to go may still send before it is cut off: closing with unread bytes resets the
+/// connection, and what it was told is lost.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Most bytes that are thrown away meanwhile.
+const LINGER_BYTES: usize = 1024 * 1024;
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
@@ -28,11 +40,13 @@ pub(crate) struct Patience {
     pub(crate) write: Duration,
 }
 
-/// Counts the requests of one connection: those that began and those that ended.
+/// Counts the requests of one connection: those that began and those that ended, and what clients were given.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     begun: AtomicU64,
     ended: AtomicU64,
+    /// Heads and pieces of bodies, of all answers.
+    pieces: AtomicU64,
 }
 
 impl Requests {
@@ -53,16 +67,40 @@ impl Drop for InFlight {
     }
 }
 
+/// Since when a piece of an answer waits for the client to take it; none while the answer waits for the provider.
+///
+/// HTTP/2 lets a client leave one answer lying while the connection lives on: only the two ends of that answer know.
+#[derive(Debug, Default)]
+pub(crate) struct Offered(Mutex<Option<Instant>>);
+
+impl Offered {
+    fn set(&self, since: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    pub(crate) fn since(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A body whose request is in flight as long as it is there.
 #[derive(Debug)]
 pub(crate) struct Counted<B> {
     body: B,
-    _in_flight: InFlight,
+    in_flight: InFlight,
+    /// Of HTTP/2: set with each piece that is handed out, until the next one is asked for.
+    offered: Option<Arc<Offered>>,
 }
 
 impl<B> Counted<B> {
     pub(crate) fn new(body: B, in_flight: InFlight) -> Counted<B> {
-        Counted { body, _in_flight: in_flight }
+        Counted { body, in_flight, offered: None }
+    }
+
+    pub(crate) fn offered(mut self, offered: Arc<Offered>) -> Counted<B> {
+        self.in_flight.0.pieces.fetch_add(1, Ordering::Relaxed);
+        self.offered = Some(offered);
+        self
     }
 }
 
@@ -74,7 +112,13 @@ impl<B: Body + Unpin> Body for Counted<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Some(offered) = &self.offered {
+            let piece = matches!(frame, Poll::Ready(Some(Ok(_))));
+            offered.set(piece.then(Instant::now));
+            self.in_flight.0.pieces.fetch_add(u64::from(piece), Ordering::Relaxed);
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -109,6 +153,16 @@ pub(crate) struct Client<S> {
     /// Since when nothing could be written.
     stuck: Option<Instant>,
     write: Alarm,
+    /// What was read to find out which HTTP it is.
+    first: Bytes,
+    /// Of HTTP/2.
+    frames: Option<Frames>,
+    /// Nothing was written since the last flush: a frame of our own can go in between.
+    flushed: bool,
+    /// The client was told to go: nothing more is read.
+    told: bool,
+    /// Of HTTP/2: what is still thrown away before the connection is closed.
+    linger: Option<(Instant, usize)>,
 }
 
 impl<S> Client<S> {
@@ -123,13 +177,24 @@ impl<S> Client<S> {
             read: Alarm::default(),
             stuck: None,
             write: Alarm::default(),
+            first: Bytes::new(),
+            frames: None,
+            flushed: true,
+            told: false,
+            linger: None,
         }
     }
 
-    /// Bytes came: if none were expected, a head has begun.
+    /// From here on it is HTTP/2.
+    pub(crate) fn into_h2(mut self) -> Client<S> {
+        self.frames = Some(Frames::new());
+        self
+    }
+
+    /// Bytes came: if none were expected, a head has begun. In HTTP/2 they may be anything.
     fn heard(&mut self) {
         self.look();
-        if self.expected == Expected::More {
+        if self.expected == Expected::More && self.frames.is_none() {
             self.expected = Expected::Head;
             self.since = Instant::now();
         }
@@ -174,28 +239,112 @@ impl<S> Client<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Client<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// Whether the client begins with HTTP/2 without having been asked (RFC 9113 section 3.3). What was read is not lost.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses what was read.
+    pub(crate) async fn begins_h2(&mut self) -> bool {
+        let mut first = BytesMut::with_capacity(FIRST_BYTES);
+        let h2 = loop {
+            let known = first.len().min(PREFACE.len());
+            if first.get(..known) != PREFACE.get(..known) {
+                break false;
+            }
+            if known == PREFACE.len() {
+                break true;
+            }
+            if !matches!(self.read_buf(&mut first).await, Ok(count) if count > 0) {
+                break false;
+            }
+        };
+        self.first = first.freeze();
+        h2
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.first.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let count = self.first.len().min(buffer.remaining());
+        buffer.put_slice(self.first.get(..count).unwrap_or_default());
+        self.first.advance(count);
+        if self.first.is_empty() {
+            self.first = Bytes::new(); // gives the memory back
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Throws away what a client still sends that was told to go. Ready when it is time to close.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (deadline, mut left) =
+            *self.linger.get_or_insert_with(|| (Instant::now() + LINGER, LINGER_BYTES));
+        let mut waste = [0; 4096];
+        while left > 0 {
+            let mut buffer = ReadBuf::new(&mut waste);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    left = left.saturating_sub(buffer.filled().len());
+                    self.linger = Some((deadline, left));
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.read.poll(deadline, cx),
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Client<S> {
+    /// Ends an HTTP/2 connection from outside of it, if that can be said at once: nobody waits for such a client.
+    fn tell(&mut self, reason: u32, cx: &mut Context<'_>) {
+        self.told = true;
+        if let Some(frames) = &self.frames
+            && self.flushed
+        {
+            let _ = Pin::new(&mut self.stream).poll_write(cx, &frames.goaway(reason));
+            let _ = Pin::new(&mut self.stream).poll_flush(cx);
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Client<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.told {
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
-        if let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
+        if let Poll::Ready(outcome) = this.poll_bytes(cx, buffer) {
             if buffer.filled().len() > before {
                 this.heard();
+            }
+            let pieces = this.requests.pieces.load(Ordering::Relaxed);
+            let came = buffer.filled().get(before..).unwrap_or_default();
+            if let Some(frames) = &mut this.frames
+                && !frames.feed(came, pieces)
+            {
+                tracing::debug!("a client sends more HTTP/2 frames than it has use for");
+                buffer.set_filled(before);
+                this.tell(CALM, cx);
             }
             return Poll::Ready(outcome);
         }
         // As if it had gone: that ends the connection quietly between requests, and in the middle of a head too.
-        this.silent(cx).map(Ok)
+        ready!(this.silent(cx));
+        this.tell(NO_ERROR, cx);
+        Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Client<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Client<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.flushed = false;
         let outcome = Pin::new(&mut this.stream).poll_write(cx, bytes);
         this.written(outcome, cx)
     }
@@ -206,6 +355,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Client<S> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.flushed = false;
         let outcome = Pin::new(&mut this.stream).poll_write_vectored(cx, bytes);
         this.written(outcome, cx)
     }
@@ -215,11 +365,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Client<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = ready!(Pin::new(&mut self.stream).poll_flush(cx));
+        // Whoever writes frames flushes when they are whole.
+        self.flushed = flushed.is_ok();
+        Poll::Ready(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if self.linger.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        }
+        if self.frames.is_some() {
+            ready!(self.poll_linger(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use crate::connection;
+use crate::connection::{self, report};
 use crate::gateway::Gateway;
 use crate::shutdown::Shutdown;
 
@@ -31,6 +31,7 @@ pub async fn run(listener: TcpListener, mut shutdown: Shutdown, gateway: Arc<Gat
     // Connections end later than the first signal: they have a trigger of their own.
     let (last_call, told) = crate::shutdown::shutdown();
     let mut leaving = pin!(leave(&gateway, shutdown.clone()));
+    let mut renewal = pin!(renew(&gateway));
     loop {
         tokio::select! {
             (stream, place) = accept(&listener, &places) => {
@@ -38,12 +39,21 @@ pub async fn run(listener: TcpListener, mut shutdown: Shutdown, gateway: Arc<Gat
             }
             Some(ended) = connections.join_next() => report(ended),
             _ = sweep.tick() => gateway.all_providers().for_each(|provider| provider.upstream.sweep()),
+            () = renewal.as_mut() => {}
             () = leaving.as_mut() => break,
         }
     }
     last_call.drain();
     drop(listener);
     finish(connections, &mut shutdown, gateway.timeouts.grace.0).await;
+}
+
+/// Looks after the certificate. Never ready.
+async fn renew(gateway: &Gateway) {
+    match &gateway.identity {
+        Some(identity) => identity.watch().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Ready once no more connections are to be taken.
@@ -93,14 +103,5 @@ async fn finish(mut connections: JoinSet<()>, shutdown: &mut Shutdown, grace: Du
     if rest {
         tracing::warn!(connections = connections.len(), "cutting what is left");
         connections.shutdown().await;
-    }
-}
-
-/// A panic in one connection is a bug, and that connection's alone.
-fn report(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!("a connection's task panicked; please report this");
     }
 }

@@ -8,6 +8,8 @@ mod bodies;
 mod cancel;
 mod credentials;
 mod errors;
+mod h2;
+mod listen_tls;
 mod names;
 mod options;
 mod passing;

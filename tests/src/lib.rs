@@ -12,6 +12,7 @@ pub mod binary;
 pub mod client;
 pub mod folder;
 pub mod gateway;
+pub mod h2;
 pub mod http;
 pub mod process;
 pub mod snapshot;

@@ -58,8 +58,7 @@ impl Process {
         let mut output = BufReader::new(child.stdout.take().expect("it was asked for")).lines();
         let line =
             soon("the server's greeting", output.next_line()).await.expect("text").expect("a first line");
-        let addr =
-            line.rsplit_once("http://").and_then(|(_, addr)| addr.split_whitespace().next()?.parse().ok());
+        let addr = line.rsplit_once("://").and_then(|(_, addr)| addr.split_whitespace().next()?.parse().ok());
         Process { addr: addr.unwrap_or_else(|| panic!("no address in `{line}`")), folder, child, output }
     }
 
@@ -68,7 +67,16 @@ impl Process {
         Request::new(self.addr, method, target)
     }
 
-    /// Sends it a signal (`TERM`, `INT`).
+    /// Its memory that is in use, in bytes.
+    pub fn memory(&self) -> usize {
+        let id = self.child.id().expect("it lives");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("it lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
+        let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1024
+    }
+
+    /// Sends it a signal (`TERM`, `INT`, `KILL`).
     pub async fn signal(&self, name: &str) {
         let id = self.child.id().expect("it lives").to_string();
         let status = Command::new("kill").args([&format!("-{name}"), &id]).status().await.expect("kill runs");

@@ -9,6 +9,9 @@ use hyper::body::{Body, Frame, SizeHint};
 use super::Relay;
 use crate::pass::{Broken, Passing};
 
+/// Largest piece of a whole answer that is handed out at once: what has not left can still be counted, and dropped.
+const PIECE_BYTES: usize = 64 * 1024;
+
 /// A body for hyper's server side.
 pub(crate) enum Answer {
     /// Everything, or nothing when already taken.
@@ -32,7 +35,7 @@ impl Body for Answer {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
-            Answer::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Answer::Whole(bytes) => Poll::Ready(piece(bytes).map(|bytes| Ok(Frame::data(bytes)))),
             Answer::Stream(relay) => {
                 relay.poll_bytes(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
             }
@@ -57,5 +60,12 @@ impl Body for Answer {
             // The length of what passes stands in the head.
             Answer::Stream(_) | Answer::Passing(_) => SizeHint::default(),
         }
+    }
+}
+
+fn piece(whole: &mut Option<Bytes>) -> Option<Bytes> {
+    match whole {
+        Some(bytes) if bytes.len() > PIECE_BYTES => Some(bytes.split_to(PIECE_BYTES)),
+        _ => whole.take(),
     }
 }

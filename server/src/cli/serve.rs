@@ -71,7 +71,8 @@ async fn serve(config: &Config, library: &Library, shutdown: Shutdown) -> Result
 
 /// What is served, and what to type first.
 fn greeting(gateway: &Gateway, library: &Library, addr: SocketAddr) -> String {
-    let mut text = format!("interlingua {} listens on http://{addr}\n", env!("CARGO_PKG_VERSION"));
+    let scheme = if gateway.identity.is_some() { "https" } else { "http" };
+    let mut text = format!("interlingua {} listens on {scheme}://{addr}\n", env!("CARGO_PKG_VERSION"));
     let list = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     let _ = writeln!(text, "  providers: {}", list(gateway.providers.keys().map(String::as_str).collect()));
     if !gateway.aliases.is_empty() {
@@ -93,7 +94,7 @@ fn greeting(gateway: &Gateway, library: &Library, addr: SocketAddr) -> String {
         let body = format!(r#"{{"model":"{DEMO}/{spec}","messages":[{{"role":"user","content":"Hello"}}]}}"#);
         let _ = writeln!(
             text,
-            "  curl http://{addr}/v1/chat/completions -H 'content-type: application/json' -d '{body}'"
+            "  curl {scheme}://{addr}/v1/chat/completions -H 'content-type: application/json' -d '{body}'"
         );
     }
     text

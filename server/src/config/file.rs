@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::at::At;
+use super::pem::Pem;
 use super::units::{Period, Size};
 
 /// Configuration of the gateway.
@@ -20,6 +21,10 @@ pub struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(title = "Listen address", example = "127.0.0.1:8080")]
     pub listen: Option<At<String>>,
+    /// Certificate and key: clients then speak TLS, and in it HTTP/2 or HTTP/1.1 as they like. Without it both in clear text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(title = "TLS of the listener", example = serde_json::json!({ "cert": "server.pem", "key": { "file": "/run/secrets/server.key" } }))]
+    pub tls: Option<ListenTls>,
     /// Folders or files with provider specs of your own, beside the built-in ones; a name clash is an error.
     #[schemars(title = "Own specs", example = ["./providers"])]
     pub specs: Vec<At<String>>,
@@ -85,6 +90,19 @@ pub struct ProviderSection {
     /// The spec's own config variables.
     #[schemars(skip)]
     pub variables: IndexMap<String, At<Value>>,
+}
+
+/// How the gateway proves who it is to clients.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "TLS of the listener")]
+pub struct ListenTls {
+    /// The certificate, followed by those of its authorities up to one that clients trust. Files are read again when they change.
+    #[schemars(title = "Certificate chain", example = "server.pem")]
+    pub cert: At<Pem>,
+    /// The certificate's private key: PKCS #8, PKCS #1 or SEC 1, not encrypted.
+    #[schemars(title = "Private key", example = serde_json::json!({ "file": "/run/secrets/server.key" }))]
+    pub key: At<Pem>,
 }
 
 /// How a provider proves who it is.
@@ -213,6 +231,9 @@ pub struct LimitsSection {
     /// Client connections at one time; more wait to be accepted.
     #[schemars(title = "Connections", example = 10000, range(min = 1))]
     pub connections: usize,
+    /// Requests at one time on one HTTP/2 connection; clients keep more for later, or open another connection.
+    #[schemars(title = "Streams", example = 100, range(min = 1, max = 10000))]
+    pub streams: usize,
 }
 
 /// Default of `limits.head_bytes`.
@@ -233,6 +254,8 @@ pub const DEPTH: usize = 128;
 pub const IN_FLIGHT: usize = 2_000;
 /// Default of `limits.connections`.
 pub const CONNECTIONS: usize = 10_000;
+/// Default of `limits.streams`.
+pub const STREAMS: usize = 100;
 
 impl Default for LimitsSection {
     fn default() -> Self {
@@ -246,6 +269,7 @@ impl Default for LimitsSection {
             depth: DEPTH,
             in_flight: IN_FLIGHT,
             connections: CONNECTIONS,
+            streams: STREAMS,
         }
     }
 }

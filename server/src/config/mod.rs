@@ -5,6 +5,7 @@ mod at;
 mod error;
 mod file;
 mod given;
+mod pem;
 mod provider;
 mod units;
 
@@ -16,11 +17,13 @@ pub(crate) use error::{Mistakes, suggest};
 pub use file::{
     AliasSection, BODY_BYTES, CLIENT_BODY, CLIENT_HEAD, CLIENT_IDLE, CLIENT_WRITE, CONNECT, CONNECTIONS,
     DEPTH, DOWNLOAD_BYTES, DRAIN, EVENT_BYTES, FIRST_BYTE, FIRST_BYTE_STREAM, File, Format, GRACE, Given,
-    HEAD_BYTES, IDLE, IN_FLIGHT, Level, LimitsSection, LogSection, ProviderSection, ProviderTimeouts,
-    RESPONSE_BYTES, RouteSection, TargetSection, TimeoutsSection, TlsSection, UPLOAD_BYTES,
+    HEAD_BYTES, IDLE, IN_FLIGHT, Level, LimitsSection, ListenTls, LogSection, ProviderSection,
+    ProviderTimeouts, RESPONSE_BYTES, RouteSection, STREAMS, TargetSection, TimeoutsSection, TlsSection,
+    UPLOAD_BYTES,
 };
 pub use given::{Environment, process_environment};
 pub(crate) use given::{from_environment, kind_name, setting, text};
+pub use pem::Pem;
 pub use provider::RESERVED;
 pub use units::{Period, Size};
 
@@ -103,6 +106,12 @@ mod tests {
             "timeouts: { idle: 5 }\n",
             "c.yaml:1:13: error: expected a duration such as `300s`, `500ms`, `5m`",
         );
+        for pem in ["{ cert: a }", "\"-----BEGIN KEY-----\"", "{ file: a, env: b }", "[a]", "1"] {
+            check(
+                &format!("tls: {{ cert: a, key: {pem} }}\n"),
+                "c.yaml:1:17: error: expected the path of a PEM file, `{ file: PATH }` or `{ env: NAME }`",
+            );
+        }
         check("providers:\n  a:\n    b: x\n    b: y\n", "c.yaml:4:5: error: key `b` is written twice");
     }
 

@@ -16,6 +16,7 @@ use super::{Alias, AliasTarget, DEMO, Gateway, Ids};
 use crate::config::{
     AliasSection, At, Config, ConfigErrors, Environment, Mistakes, ProviderSection, TargetSection, suggest,
 };
+use crate::identity::Identity;
 use crate::library;
 use crate::router::{self, OperationRoute};
 use crate::telemetry::Recorder;
@@ -112,6 +113,8 @@ impl Gateway {
         let default = file.default_provider.as_ref().map(|name| providers.named(name, name, &mut mistakes));
         let aliases = aliases(&file.models, &providers, default.as_ref(), &mut mistakes);
         let paths = paths(config, &mut mistakes);
+        let tls = file.tls.as_ref();
+        let identity = tls.and_then(|tls| Identity::load(tls, &config.dir, env, &mut mistakes));
         let recorder = Recorder::open(&file.log, &config.dir).unwrap_or_else(|message| {
             mistakes.add_general(message);
             Recorder::off()
@@ -120,6 +123,7 @@ impl Gateway {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Ok(Gateway {
             listen: file.listen.as_ref().map_or(LISTEN, |listen| listen.as_str()).to_owned(),
+            identity,
             providers: providers.sound,
             demo,
             aliases,

@@ -15,6 +15,7 @@ use interlingua_engine::Options;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{LimitsSection, TimeoutsSection};
+use crate::identity::Identity;
 use crate::respond::Fault;
 use crate::router::OperationRoute;
 use crate::telemetry::Recorder;
@@ -27,6 +28,8 @@ pub(crate) const DEMO: &str = "demo";
 /// Everything a request needs, compiled from config and specs.
 pub struct Gateway {
     pub(crate) listen: String,
+    /// Certificate and key, if clients speak TLS.
+    pub(crate) identity: Option<Identity>,
     pub(crate) providers: IndexMap<String, Arc<Provider>>,
     /// Providers that the simulator plays, by spec.
     pub(crate) demo: IndexMap<String, Arc<Provider>>,
