@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use interlingua_engine::{Decoded, Observed, StreamDecoder, Usage};
+use interlingua_engine::{Class, Decoded, Observed, StreamDecoder, Usage};
 use serde_json::value::RawValue;
 
 use super::record::{ABANDONED, Ai, Meta, Payload, Proxy, Record, RecordUsage};
@@ -201,7 +201,10 @@ impl Entry {
     /// The same, whose client went away.
     pub(crate) fn abandon_passed(&mut self, observed: &Observed) {
         // Nobody is left to wait for.
-        drop(self.close(|_| passed(CLIENT_CLOSED, observed, Some(ABANDONED))));
+        drop(self.close(|_| {
+            let (status, class) = gone();
+            passed(status, observed, Some(class))
+        }));
     }
 
     /// An error instead of an answer.
@@ -219,7 +222,10 @@ impl Entry {
     /// A stream whose client went away.
     pub(crate) fn abandon_stream(&mut self, decoder: &StreamDecoder) {
         // Nobody is left to wait for.
-        drop(self.close(|_| stream_end(decoder, CLIENT_CLOSED, Some(ABANDONED))));
+        drop(self.close(|_| {
+            let (status, class) = gone();
+            stream_end(decoder, status, Some(class))
+        }));
     }
 
     fn close<'e>(&mut self, end: impl FnOnce(&mut Open) -> End<'e>) -> Ticket {
@@ -231,6 +237,11 @@ impl Entry {
             None => Ticket::Done,
         }
     }
+}
+
+/// Why a request is dropped: its client went away, or we have a bug.
+fn gone() -> (u16, &'static str) {
+    if std::thread::panicking() { (500, Class::Server.as_str()) } else { (CLIENT_CLOSED, ABANDONED) }
 }
 
 fn passed<'e>(status: u16, observed: &'e Observed, class: Option<&'static str>) -> End<'e> {
@@ -255,7 +266,10 @@ fn stream_end<'e>(decoder: &'e StreamDecoder, status: u16, class: Option<&'e str
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        drop(self.close(|_| End { status: CLIENT_CLOSED, class: Some(ABANDONED), ..End::default() }));
+        drop(self.close(|_| {
+            let (status, class) = gone();
+            End { status, class: Some(class), ..End::default() }
+        }));
     }
 }
 

@@ -7,12 +7,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::future::Future;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long the end of the process waits for queued lines.
 const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How often a request tries to write its record itself while somebody else is writing.
+const TURNS: usize = 16;
 
 /// Lines that wait for a slow sink; more are counted and lost.
 const QUEUE: usize = 10_000;
@@ -63,7 +66,8 @@ impl Sink {
     pub(crate) fn open(path: &Path) -> io::Result<Sink> {
         let file = OpenOptions::new().append(true).create(true).open(path)?;
         let direct = file.metadata()?.is_file();
-        let file = Arc::new(Mutex::new(Appender { file, torn: false }));
+        let torn = direct && is_torn(path);
+        let file = Arc::new(Mutex::new(Appender { file, torn }));
         let (queue, jobs) = sync_channel(QUEUE);
         let slow = Arc::new(AtomicBool::new(false));
         let lost = Arc::new(AtomicU64::new(0));
@@ -80,7 +84,7 @@ impl Sink {
     pub(crate) fn put(&self, line: Vec<u8>) -> Ticket {
         if self.direct
             && !self.slow.load(Ordering::Relaxed)
-            && let Ok(mut file) = self.file.try_lock()
+            && let Some(mut file) = self.turn()
         {
             file.append(&line, &self.slow, &self.lost);
             return Ticket::Done;
@@ -95,6 +99,31 @@ impl Sink {
             }
         }
     }
+}
+
+impl Sink {
+    /// The file, if it can be had at once: whoever writes is mostly done in microseconds.
+    fn turn(&self) -> Option<MutexGuard<'_, Appender>> {
+        for _ in 0..TURNS {
+            if let Ok(file) = self.file.try_lock() {
+                return Some(file);
+            }
+            thread::yield_now();
+        }
+        None
+    }
+}
+
+/// Whether the file ends in the middle of a line: the process was killed, or the disk was full. One that cannot be read is not.
+fn is_torn(path: &Path) -> bool {
+    let last = || -> io::Result<u8> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::End(-1))?;
+        let mut byte = [0];
+        file.read_exact(&mut byte)?;
+        Ok(u8::from_be_bytes(byte))
+    };
+    last().is_ok_and(|last| last != b'\n')
 }
 
 impl Drop for Sink {
@@ -181,6 +210,13 @@ mod tests {
             sink.put(b"3\n".to_vec())
         };
         ticket.await;
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "0\n1\n2\n3\n");
+        drop(sink);
+        // What a kill left unfinished is a line of its own, once.
+        std::fs::write(&path, "0\n1").unwrap();
+        for line in ["2\n", "3\n"] {
+            assert!(matches!(Sink::open(&path).unwrap().put(line.into()), Ticket::Done));
+        }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "0\n1\n2\n3\n");
         std::fs::remove_file(&path).unwrap();
     }
