@@ -125,7 +125,7 @@ TEXT
 Loading specs|engine/src/spec engine/src/resolve.rs engine/src/resolve engine/src/diagnostic.rs engine/src/diagnostic engine/src/compile engine/src/standard
 Requests, answers and streams in the engine|engine/src/json engine/src/codec engine/src/run engine/src/serve
 Defaults of the configuration|server/src/config
-The server|server/src/auth server/src/body server/src/client.rs server/src/connection.rs server/src/frames.rs server/src/gateway server/src/identity.rs server/src/listener.rs server/src/pass server/src/respond.rs server/src/telemetry server/src/upstream
+The server|server/src/auth server/src/body server/src/budget.rs server/src/client.rs server/src/connection.rs server/src/frames.rs server/src/gateway server/src/identity.rs server/src/listener.rs server/src/pass server/src/respond.rs server/src/telemetry server/src/upstream
 The simulator|engine/src/fixture server/src/simulator
 PLACES
 }

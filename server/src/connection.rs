@@ -115,7 +115,7 @@ impl Site<'_> {
         let ended = if h2 {
             let answer = |request| {
                 let gateway = Arc::clone(self.gateway);
-                async move { handler::handle(&gateway, request).await }
+                async move { answer(&gateway, request).await }
             };
             self.http2(client.into_h2(), shutdown, answer).await
         } else {
@@ -134,7 +134,7 @@ impl Site<'_> {
             let gateway = Arc::clone(self.gateway);
             let in_flight = self.requests.begin();
             async move {
-                let (mut head, body) = handler::handle(&gateway, request).await.into_parts();
+                let (mut head, body) = answer(&gateway, request).await.into_parts();
                 if !gateway.ready() {
                     head.headers.insert(CONNECTION, CLOSE);
                 }
@@ -217,6 +217,13 @@ impl Site<'_> {
     /// The largest head that is read.
     fn head_bytes(&self) -> usize {
         self.gateway.limits.head_bytes.bytes().max(MIN_BUFFER_BYTES)
+    }
+}
+
+async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Response<Answer> {
+    match &gateway.cors {
+        None => handler::handle(gateway, request).await,
+        Some(cors) => cors.answer(request, |request| handler::handle(gateway, request)).await,
     }
 }
 
@@ -313,5 +320,71 @@ pub(crate) fn report(ended: Result<(), JoinError>) {
         && error.is_panic()
     {
         tracing::error!("a request panicked; please report this");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Site;
+    use crate::body::Answer;
+    use crate::client::{Client, Patience, Requests};
+    use crate::config::Config;
+    use crate::gateway::Gateway;
+    use crate::shutdown::shutdown;
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::{BodyExt, Empty};
+    use hyper::body::Incoming;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::time::Duration;
+    use tokio::sync::Notify;
+    use tokio::task::JoinSet;
+
+    /// A request that panics is reset; one beside it, on the same connection, is answered.
+    #[tokio::test]
+    async fn panics_are_one_requests() {
+        let config = Config::from_text("c.yaml", "providers: {}", Path::new("")).unwrap();
+        let library = Gateway::library(&config).unwrap();
+        let gateway = Arc::new(Gateway::build(&config, &library, &|_| None, &[]).unwrap());
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let hour = Duration::from_hours(1);
+        let patience = Patience { head: hour, idle: hour, write: hour };
+        let (_trigger, told) = shutdown();
+        let panicked = Arc::new(Notify::new());
+        let mut tasks = JoinSet::new();
+        let after = Arc::clone(&panicked);
+        tasks.spawn(async move {
+            let requests = Arc::new(Requests::default());
+            let client = Client::new(ours, patience, Arc::clone(&requests)).into_h2();
+            let site = Site { gateway: &gateway, patience, requests };
+            let answer = |request: Request<Incoming>| {
+                let after = Arc::clone(&after);
+                async move {
+                    assert!(request.uri().path() != "/panic", "on purpose");
+                    after.notified().await;
+                    Response::new(Answer::whole("fine"))
+                }
+            };
+            let _ = site.http2(client, told, answer).await;
+        });
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(theirs));
+        let (mut sender, connection) = handshake.await.unwrap();
+        tasks.spawn(async move {
+            let _ = connection.await;
+        });
+        let request = |path: &str| {
+            Request::builder().uri(format!("http://x{path}")).body(Empty::<Bytes>::new()).unwrap()
+        };
+        let fine = sender.send_request(request("/fine"));
+        let broken = sender.send_request(request("/panic"));
+        assert!(broken.await.is_err());
+        panicked.notify_one();
+        let body = fine.await.unwrap().into_body().collect().await.unwrap();
+        assert_eq!(body.to_bytes(), "fine");
+        let again = sender.send_request(request("/fine"));
+        panicked.notify_one();
+        assert_eq!(again.await.unwrap().status(), 200);
     }
 }

@@ -24,6 +24,7 @@ use interlingua_engine::{
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::body::{self, Answer, Decompressor, Relay};
+use crate::budget::Share;
 use crate::gateway::{Gateway, Pick, Provider};
 use crate::respond::{self, Fault};
 use crate::router::{self, OperationRoute, Route};
@@ -94,9 +95,10 @@ async fn serve(
     check_head(gateway, head)?;
     body::check_media_type(&head.headers)?;
     let limits = &gateway.limits;
-    let body =
-        body::read(&head.headers, body, limits.body_bytes.bytes(), gateway.timeouts.client_body.0).await?;
-    translated(gateway, route, head, body, entry, permit).await
+    let mut share = gateway.budget.share();
+    let wait = gateway.timeouts.client_body.0;
+    let body = body::read(&head.headers, body, limits.body_bytes.bytes(), wait, &mut share).await?;
+    translated(gateway, route, head, (body, share), entry, permit).await
 }
 
 /// A request that was read, from translation to answer.
@@ -104,7 +106,7 @@ pub(crate) async fn translated(
     gateway: &Arc<Gateway>,
     route: &OperationRoute,
     head: &Parts,
-    body: Bytes,
+    (body, share): (Bytes, Share),
     entry: &mut Entry,
     permit: OwnedSemaphorePermit,
 ) -> Result<Response<Answer>, Fault> {
@@ -119,6 +121,7 @@ pub(crate) async fn translated(
     let waits = provider.waits;
     let first_byte = if stream { waits.first_byte_stream } else { waits.first_byte };
     let (upstream, body) = provider.upstream.send(request.map(Full::new), first_byte).await?.into_parts();
+    drop(share); // what was sent in the body's place has left
     let upstream = Upstream { status: upstream.status.as_u16(), headers: upstream.headers, dropped };
     let id = respond::provider_request_id(&upstream.headers, &provider.secrets.now());
     entry.answered(id.and_then(|id| id.to_str().ok()));
@@ -247,7 +250,8 @@ impl Work<'_> {
     ) -> Result<Response<Answer>, Fault> {
         let limit = self.gateway.limits.response_bytes.bytes();
         let decompressor = Decompressor::for_headers(upstream.headers.get_all(CONTENT_ENCODING), limit)?;
-        let bytes = body::collect(body, decompressor, limit, self.provider.waits.idle).await;
+        let mut share = self.gateway.budget.share();
+        let bytes = body::collect(body, decompressor, limit, self.provider.waits.idle, &mut share).await;
         if upstream.status >= 300 {
             // A broken error answer is still an error answer, with a status that says more than the break.
             return Err(self.failed(upstream, &bytes.unwrap_or_default()));
@@ -267,7 +271,7 @@ impl Work<'_> {
         let secrets = self.provider.secrets.now();
         mask(&mut decoded.body, 0, &secrets);
         entry.finish(upstream.status, &decoded).await;
-        let mut response = respond::json(200, decoded.body);
+        let mut response = respond::json(200, share.hold(decoded.body));
         response.headers_mut().extend(respond::kept(&upstream.headers, &secrets));
         respond::tell_dropped(&mut response, &upstream.dropped);
         Ok(response)

@@ -22,11 +22,13 @@
 mod alarm;
 mod auth;
 mod body;
+mod budget;
 pub mod cases;
 pub mod cli;
 mod client;
 pub mod config;
 mod connection;
+mod cors;
 mod embedded;
 mod frames;
 mod gateway;

@@ -68,6 +68,7 @@ async fn leave(gateway: &Gateway, mut shutdown: Shutdown) {
 
 /// The next client, once there is a place for it.
 async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    let mut told = false;
     loop {
         let Ok(place) = Arc::clone(places).acquire_owned().await else {
             return std::future::pending().await; // the semaphore is never closed
@@ -76,7 +77,10 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, 
             Ok((stream, _)) => return (stream, place),
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "cannot accept connections");
+                // Once: it goes on for as long as nobody closes anything.
+                if !std::mem::replace(&mut told, true) {
+                    tracing::error!(%error, "cannot accept connections");
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -35,6 +35,8 @@ pub(crate) enum Fault {
     Refused(Refusal),
     // Ours.
     Busy,
+    /// No memory, or no files, for one more.
+    Full,
     Unencodable,
     // The token server's.
     Credentials(Unavailable),
@@ -113,6 +115,13 @@ impl Fault {
                 "overloaded",
                 Class::Overloaded,
                 "too many requests are in flight, try again soon",
+            ),
+            Fault::Full => row(
+                503,
+                SERVER,
+                "overloaded",
+                Class::Overloaded,
+                "the gateway holds as much as it may, try again soon",
             ),
             Fault::Unencodable => {
                 row(500, SERVER, "internal_error", Class::Server, "the request cannot be put into HTTP")
@@ -205,7 +214,7 @@ impl Fault {
             Fault::WrongMethod(allowed) => {
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
             }
-            Fault::Busy => {
+            Fault::Busy | Fault::Full => {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Fault::Credentials(failure) => {

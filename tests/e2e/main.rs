@@ -6,9 +6,11 @@
 mod answers;
 mod bodies;
 mod cancel;
+mod cors;
 mod credentials;
 mod errors;
 mod h2;
+mod life;
 mod listen_tls;
 mod names;
 mod options;

@@ -126,9 +126,9 @@ impl Request {
 
     /// Sends it and waits for the whole answer.
     pub async fn send(self) -> Answer {
-        let bodiless = self.method == "HEAD";
+        let head_only = self.method == "HEAD";
         let mut live = self.open().await;
-        let body = if bodiless {
+        let body = if head_only || live.status == 204 {
             Vec::new()
         } else {
             soon("the body of an answer", live.reader.body(&live.head, false)).await.expect("a whole answer")

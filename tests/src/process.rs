@@ -50,9 +50,21 @@ impl Process {
         Process::start_in(folder, arguments).await
     }
 
+    /// Starts it in a folder, behind a command of the shell that takes something from it (`ulimit -n 64`).
+    pub async fn start_limited(folder: Folder, limit: &str) -> Process {
+        let mut shell = std::process::Command::new("sh");
+        let binary = binary::path().display().to_string();
+        shell.args(["-c", &format!("{limit} && exec \"$0\""), &binary]).env_clear().stdin(Stdio::null());
+        Process::spawn(folder, Command::from(shell)).await
+    }
+
     async fn start_in(folder: Folder, arguments: &[&str]) -> Process {
         let mut command = Command::from(binary::command());
         command.args(arguments);
+        Process::spawn(folder, command).await
+    }
+
+    async fn spawn(folder: Folder, mut command: Command) -> Process {
         command.current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
         let mut child = command.spawn().expect("the command starts");
         let mut output = BufReader::new(child.stdout.take().expect("it was asked for")).lines();
@@ -81,6 +93,12 @@ impl Process {
         let id = self.child.id().expect("it lives").to_string();
         let status = Command::new("kill").args([&format!("-{name}"), &id]).status().await.expect("kill runs");
         assert!(status.success(), "kill: {status}");
+    }
+
+    /// Waits until it has ended, whatever ended it; what it leaves behind.
+    pub async fn gone(mut self) -> Folder {
+        soon("the server to end", self.child.wait()).await.expect("it was started");
+        self.folder
     }
 
     /// Waits until it has ended: exit code, and what else it wrote to standard output.

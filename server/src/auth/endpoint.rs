@@ -9,6 +9,7 @@ use http_body_util::Full;
 use tokio::time::timeout;
 
 use crate::body::{self, Decompressor};
+use crate::budget::Share;
 use crate::respond::JSON;
 use crate::upstream::{Address, Tls, Upstream};
 
@@ -84,7 +85,7 @@ impl Endpoint {
             let (head, body) = self.upstream.send(request, CALL).await?.into_parts();
             let decompressor =
                 Decompressor::for_headers(head.headers.get_all("content-encoding"), MAX_BYTES)?;
-            let body = body::collect(body, decompressor, MAX_BYTES, CALL).await?;
+            let body = body::collect(body, decompressor, MAX_BYTES, CALL, &mut Share::uncounted()).await?;
             Ok::<_, crate::respond::Fault>((head, body))
         };
         match timeout(CALL, call).await {

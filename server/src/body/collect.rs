@@ -7,10 +7,12 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::Decompressor;
+use crate::budget::Share;
 use crate::respond::Fault;
 use crate::upstream::UpstreamBody;
 
-/// Reads an answer of at most `limit` bytes, `idle` apart, and decompresses it within the same limit.
+/// Reads an answer of at most `limit` bytes, `idle` apart, and decompresses it within the same limit. Waits for `share` to
+/// have room for it.
 ///
 /// # Cancel safety
 /// Dropping the future closes the provider's connection.
@@ -19,10 +21,13 @@ pub(crate) async fn collect(
     mut decompressor: Decompressor,
     limit: usize,
     idle: Duration,
+    share: &mut Share,
 ) -> Result<Bytes, Fault> {
     if body.announced().is_some_and(|length| length > limit as u64) {
         return Err(Fault::TooLarge);
     }
+    let announced = usize::try_from(body.announced().unwrap_or(0)).unwrap_or(0);
+    share.wait(announced, idle).await?;
     let first = next(&mut body, idle).await?;
     let mut chunk = match (first, decompressor.is_identity()) {
         (None, true) => return Ok(Bytes::new()),
@@ -33,13 +38,13 @@ pub(crate) async fn collect(
         }
         (first, _) => first,
     };
-    let announced = usize::try_from(body.announced().unwrap_or(0)).unwrap_or(0);
-    let mut whole = Vec::with_capacity(chunk.as_ref().map_or(0, Bytes::len) + announced);
+    let mut whole = Vec::with_capacity(chunk.as_ref().map_or(0, Bytes::len).max(announced));
     while let Some(bytes) = chunk {
         decompressor.push(&bytes, &mut whole)?;
         if whole.len() > limit {
             return Err(Fault::TooLarge);
         }
+        share.wait(whole.len(), idle).await?;
         chunk = next(&mut body, idle).await?;
     }
     decompressor.finish(&mut whole)?;

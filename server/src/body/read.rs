@@ -9,6 +9,7 @@ use hyper::body::{Body, Incoming};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Decompressor;
+use crate::budget::Share;
 use crate::respond::Fault;
 
 /// How long the rest of a refused body is thrown away, so that the client gets to read the refusal:
@@ -32,7 +33,11 @@ pub(crate) fn is_json(content_type: &[u8]) -> bool {
     kind.eq_ignore_ascii_case("application") && suffix.eq_ignore_ascii_case("json")
 }
 
-/// Reads a body of at most `limit` bytes, `idle` apart. A compressed one is decompressed within the same limit.
+/// Compressed bytes that are taken at once: what they become is counted before there is more.
+const PIECE_BYTES: usize = 1024;
+
+/// Reads a body of at most `limit` bytes, `idle` apart, which `share` has room for. A compressed one is decompressed within
+/// the same limits.
 ///
 /// # Cancel safety
 /// Dropping the future closes the client's connection after the next answer.
@@ -41,6 +46,7 @@ pub(crate) async fn read(
     mut body: Incoming,
     limit: usize,
     idle: Duration,
+    share: &mut Share,
 ) -> Result<Bytes, Fault> {
     let mut decompressor = Decompressor::for_headers(headers.get_all(CONTENT_ENCODING), limit)
         .map_err(|_| Fault::ContentEncoding)?;
@@ -51,18 +57,32 @@ pub(crate) async fn read(
         }
         return Err(Fault::BodyTooLarge(limit));
     }
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(0);
+    if let Err(fault) = share.claim(announced) {
+        if !headers.contains_key(EXPECT) {
+            discard(body, limit).await;
+        }
+        return Err(fault);
+    }
     let first = next(&mut body, idle).await?;
     if decompressor.is_identity() && body.is_end_stream() {
         return if first.len() > limit { Err(Fault::BodyTooLarge(limit)) } else { Ok(first) };
     }
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(0);
-    let mut whole = Vec::with_capacity(first.len() + announced);
+    let mut whole = Vec::with_capacity(first.len().max(announced));
     let mut bytes = first;
     loop {
-        decompressor.push(&bytes, &mut whole).map_err(|fault| refused(&fault, limit))?;
-        if whole.len() > limit {
-            discard(body, limit).await;
-            return Err(Fault::BodyTooLarge(limit));
+        let size = if decompressor.is_identity() { bytes.len() } else { PIECE_BYTES };
+        for piece in bytes.chunks(size.max(1)) {
+            decompressor.push(piece, &mut whole).map_err(|fault| refused(&fault, limit))?;
+            if whole.len() > limit {
+                discard(body, limit).await;
+                return Err(Fault::BodyTooLarge(limit));
+            }
+            if let Err(fault) = share.claim(whole.len()) {
+                drop(whole);
+                discard(body, limit).await;
+                return Err(fault);
+            }
         }
         if body.is_end_stream() {
             break;

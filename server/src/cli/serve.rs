@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
 use super::{Exit, error, shown};
-use crate::config::{At, Config, Format, Level, LogSection, process_environment};
+use crate::config::{At, Config, Format, Level, LimitsSection, LogSection, process_environment};
 use crate::gateway::{DEMO, Gateway};
 use crate::shutdown::{Shutdown, Signals, Trigger, on_signals, shutdown};
 use crate::{listener, simulator};
@@ -37,6 +37,7 @@ pub(super) fn run(mut config: Config, options: Options) -> Result<Exit, String> 
         config.file.listen = Some(At { value, line: 0, column: 0 });
     }
     log(&config.file.log);
+    fit_to_files(&mut config.file.limits);
     let library = Gateway::library(&config).map_err(shown)?;
     let (trigger, shutdown) = shutdown();
     runtime()?.block_on(until_signal(&trigger, serve(&config, &library, shutdown)))
@@ -98,6 +99,21 @@ fn greeting(gateway: &Gateway, library: &Library, addr: SocketAddr) -> String {
         );
     }
     text
+}
+
+/// Files that are open anyway.
+const OWN_FILES: u64 = 32;
+
+/// Takes as many open files as the system allows, and no more clients than there are files for: one for each, and one for its
+/// provider. More wait to be accepted, instead of being let down halfway.
+fn fit_to_files(limits: &mut LimitsSection) {
+    // Where it cannot be known there is no limit of this kind.
+    let Ok(files) = rlimit::increase_nofile_limit(u64::MAX) else { return };
+    let room = usize::try_from(files.saturating_sub(OWN_FILES) / 2).unwrap_or(usize::MAX).max(1);
+    if room < limits.connections / 2 {
+        tracing::warn!(files, connections = room, "few connections: too few open files are allowed");
+    }
+    limits.connections = limits.connections.min(room);
 }
 
 fn runtime() -> Result<Runtime, String> {

@@ -51,9 +51,34 @@ pub struct File {
     /// The usage record and the log.
     #[schemars(title = "Logging")]
     pub log: LogSection,
+    /// Pages of which origins may talk to the gateway from a browser. Default: none.
+    #[schemars(title = "CORS", example = serde_json::json!({ "origins": ["https://app.example.com"] }))]
+    pub cors: CorsSection,
     /// Answer 400 instead of dropping a field that the provider cannot express.
     #[schemars(title = "Strict translation", example = false)]
     pub strict: bool,
+}
+
+/// What browsers are told (cross-origin resource sharing).
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "CORS")]
+pub struct CorsSection {
+    /// Origins as browsers send them: scheme, host, and port unless it is the usual one; `*` for any.
+    #[schemars(title = "Origins", example = ["https://app.example.com", "http://localhost:5173"])]
+    pub origins: Vec<At<String>>,
+    /// How long a browser may remember that it is allowed.
+    #[schemars(title = "Maximal age", example = "10m")]
+    pub max_age: Period,
+}
+
+/// Default of `cors.max_age`.
+pub const CORS_MAX_AGE: Period = Period::seconds(600);
+
+impl Default for CorsSection {
+    fn default() -> Self {
+        CorsSection { origins: Vec::new(), max_age: CORS_MAX_AGE }
+    }
 }
 
 /// One provider: its spec, credentials and coordinates. Words that are not listed here are the spec's own variables.
@@ -225,6 +250,9 @@ pub struct LimitsSection {
     /// Nesting of a JSON body; more is a 400.
     #[schemars(title = "JSON depth", example = 128, range(min = 8, max = 1024))]
     pub depth: usize,
+    /// Bodies that are held in memory, of all requests together: read whole, or on their way out; more are answered 503.
+    #[schemars(title = "Held bodies", example = "256MiB")]
+    pub held_bytes: Size,
     /// Requests at one time; more are answered 503.
     #[schemars(title = "Requests in flight", example = 2000, range(min = 1))]
     pub in_flight: usize,
@@ -250,6 +278,8 @@ pub const DOWNLOAD_BYTES: Size = Size::mib(1024);
 pub const EVENT_BYTES: Size = Size::mib(1);
 /// Default of `limits.depth`.
 pub const DEPTH: usize = 128;
+/// Default of `limits.held_bytes`.
+pub const HELD_BYTES: Size = Size::mib(256);
 /// Default of `limits.in_flight`.
 pub const IN_FLIGHT: usize = 2_000;
 /// Default of `limits.connections`.
@@ -267,6 +297,7 @@ impl Default for LimitsSection {
             download_bytes: DOWNLOAD_BYTES,
             event_bytes: EVENT_BYTES,
             depth: DEPTH,
+            held_bytes: HELD_BYTES,
             in_flight: IN_FLIGHT,
             connections: CONNECTIONS,
             streams: STREAMS,

@@ -13,9 +13,11 @@ use tokio::sync::Semaphore;
 
 use super::provider::{self, Provider};
 use super::{Alias, AliasTarget, DEMO, Gateway, Ids};
+use crate::budget::Budget;
 use crate::config::{
     AliasSection, At, Config, ConfigErrors, Environment, Mistakes, ProviderSection, TargetSection, suggest,
 };
+use crate::cors::Cors;
 use crate::identity::Identity;
 use crate::library;
 use crate::router::{self, OperationRoute};
@@ -115,6 +117,7 @@ impl Gateway {
         let paths = paths(config, &mut mistakes);
         let tls = file.tls.as_ref();
         let identity = tls.and_then(|tls| Identity::load(tls, &config.dir, env, &mut mistakes));
+        let cors = Cors::new(&file.cors, &mut mistakes);
         let recorder = Recorder::open(&file.log, &config.dir).unwrap_or_else(|message| {
             mistakes.add_general(message);
             Recorder::off()
@@ -124,6 +127,7 @@ impl Gateway {
         Ok(Gateway {
             listen: file.listen.as_ref().map_or(LISTEN, |listen| listen.as_str()).to_owned(),
             identity,
+            cors,
             providers: providers.sound,
             demo,
             aliases,
@@ -136,6 +140,7 @@ impl Gateway {
             recorder,
             ids: Ids::new(),
             started: now.map_or(0, |now| now.as_secs()),
+            budget: Budget::new(file.limits.held_bytes.bytes()),
             in_flight: Arc::new(Semaphore::new(file.limits.in_flight.min(Semaphore::MAX_PERMITS))),
             draining: AtomicBool::new(false),
         })

@@ -14,7 +14,9 @@ use indexmap::IndexMap;
 use interlingua_engine::Options;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::budget::Budget;
 use crate::config::{LimitsSection, TimeoutsSection};
+use crate::cors::Cors;
 use crate::identity::Identity;
 use crate::respond::Fault;
 use crate::router::OperationRoute;
@@ -30,6 +32,8 @@ pub struct Gateway {
     pub(crate) listen: String,
     /// Certificate and key, if clients speak TLS.
     pub(crate) identity: Option<Identity>,
+    /// Which pages may talk to us, if any.
+    pub(crate) cors: Option<Cors>,
     pub(crate) providers: IndexMap<String, Arc<Provider>>,
     /// Providers that the simulator plays, by spec.
     pub(crate) demo: IndexMap<String, Arc<Provider>>,
@@ -45,6 +49,8 @@ pub struct Gateway {
     pub(crate) ids: Ids,
     /// Unix seconds at start: `created` of everything that is listed.
     pub(crate) started: u64,
+    /// Memory for bodies that are held.
+    pub(crate) budget: Budget,
     in_flight: Arc<Semaphore>,
     draining: AtomicBool,
 }

@@ -167,7 +167,7 @@ async fn prepare(
     source: &mut Source,
     entry: &mut Entry,
 ) -> Result<Next, Fault> {
-    let begun = source.head().await?;
+    let begun = source.head(gateway.budget.share()).await?;
     let name = begun.found.as_ref().map(|found| found.model.as_str()).filter(|name| !name.is_empty());
     let picked = match (asked.provider, name) {
         // Who names the provider says its own names of models.
@@ -289,8 +289,9 @@ impl Back<'_> {
             Ok(decompressor) => decompressor,
             Err(fault) => return fault,
         };
-        let bytes =
-            body::collect(body, decompressor, limit, self.provider.waits.idle).await.unwrap_or_default();
+        let mut share = self.gateway.budget.share();
+        let bytes = body::collect(body, decompressor, limit, self.provider.waits.idle, &mut share).await;
+        let bytes = bytes.unwrap_or_default();
         let headers = header_list(&self.headers);
         let answer =
             EngineAnswer { head: AnswerHead { status: self.status, headers: &headers }, body: &bytes };

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::scan::{Found, Odd, Scan};
 use crate::alarm::Alarm;
 use crate::body::{self, Decompressor};
+use crate::budget::Share;
 use crate::respond::Fault;
 
 /// Bytes in which `model` must stand.
@@ -134,33 +135,37 @@ impl Source {
         Ok(bytes)
     }
 
-    /// Reads until the model is known, or the head of the body is full.
+    /// Reads until the model is known, or the head of the body is full; `share` has room for it.
     ///
     /// # Cancel safety
     /// Dropping the future closes the client's connection after the next answer.
-    pub(crate) async fn head(&mut self) -> Result<Head, Fault> {
+    pub(crate) async fn head(&mut self, mut share: Share) -> Result<Head, Fault> {
         let mut held: Vec<u8> = Vec::new();
         while self.scan.is_some() && self.found().is_none() && held.len() < HEAD_BYTES && !self.ended {
             match std::future::poll_fn(|cx| self.poll_next(cx)).await {
-                Some(bytes) => held.extend_from_slice(&bytes?),
+                Some(bytes) => {
+                    held.extend_from_slice(&bytes?);
+                    share.claim(held.len())?;
+                }
                 None => break,
             }
         }
         // A model that is still on its way may be a large text: it is as good as none.
         let found = self.found().filter(|found| found.range.end <= held.len() as u64).cloned();
-        Ok(Head { held, found, whole: self.ended })
+        Ok(Head { held, found, whole: self.ended, share })
     }
 
     /// Reads the rest behind `head`, within `limit`.
-    pub(crate) async fn rest(&mut self, head: Head, limit: usize) -> Result<Bytes, Fault> {
-        let mut whole = head.held;
+    pub(crate) async fn rest(&mut self, head: Head, limit: usize) -> Result<(Bytes, Share), Fault> {
+        let Head { held: mut whole, mut share, .. } = head;
         while let Some(bytes) = std::future::poll_fn(|cx| self.poll_next(cx)).await {
             whole.extend_from_slice(&bytes?);
             if whole.len() > limit {
                 return Err(Fault::BodyTooLarge(limit));
             }
+            share.claim(whole.len())?;
         }
-        Ok(Bytes::from(whole))
+        Ok((Bytes::from(whole), share))
     }
 
     /// Throws away what a refused client is still sending, for a while.
@@ -182,6 +187,7 @@ pub(crate) struct Head {
     pub(crate) found: Option<Found>,
     /// There is nothing behind it.
     whole: bool,
+    share: Share,
 }
 
 fn too_large(limit: u64) -> Fault {
@@ -240,7 +246,7 @@ pub(crate) struct Upload {
 impl Upload {
     /// The body with `model` in the place of its own.
     pub(crate) fn new(head: Head, source: Source, model: Option<&str>) -> Upload {
-        let Head { mut held, found, whole } = head;
+        let Head { mut held, found, whole, share } = head;
         // What is announced counts from here on, as `held` was read already.
         let behind = if whole { Some(0) } else { source.announced() };
         if let (Some(found), Some(model), Some(scan)) = (found, model, &source.scan)
@@ -252,7 +258,7 @@ impl Upload {
         }
         let length = behind.map(|behind| held.len() as u64 + behind);
         let source = (behind != Some(0)).then(|| Box::new(source));
-        Upload { head: Bytes::from(held), source, length, progress: Progress::new() }
+        Upload { head: share.hold(held), source, length, progress: Progress::new() }
     }
 
     pub(crate) fn progress(&self) -> Arc<Progress> {

@@ -18,6 +18,7 @@ use tokio::time::sleep;
 use super::Player;
 use super::body::Played;
 use crate::body;
+use crate::budget::Share;
 use crate::respond::Fault;
 
 /// Bytes of a request's body.
@@ -63,7 +64,7 @@ pub(super) async fn serve(stream: TcpStream, player: Arc<Player>, _place: OwnedS
 async fn answer(player: &Player, request: Request<Incoming>) -> Response<Played> {
     let (head, incoming) = request.into_parts();
     let headers = headers(&head.headers);
-    let read = body::read(&head.headers, incoming, MAX_BODY_BYTES, PATIENCE).await;
+    let read = body::read(&head.headers, incoming, MAX_BODY_BYTES, PATIENCE, &mut Share::uncounted()).await;
     let bytes = match &read {
         Ok(bytes) => Some(bytes.as_ref()),
         Err(Fault::BodyTooLarge(_)) => None,

@@ -23,7 +23,7 @@ pub(crate) enum Transport {
 pub(crate) async fn open(address: &Address, tls: Option<&Tls>, limit: Duration) -> Result<Transport, Fault> {
     let stream = dial(address, limit).await.map_err(|error| {
         tracing::warn!(host = address.host, port = address.port, %error, "cannot connect");
-        Fault::Connect
+        if is_ours(&error) { Fault::Full } else { Fault::Connect }
     })?;
     // Requests are whole writes: waiting for more bytes only delays them.
     stream.set_nodelay(true).map_err(|_| Fault::Connect)?;
@@ -45,6 +45,13 @@ async fn dial(address: &Address, limit: Duration) -> io::Result<TcpStream> {
         }
     }
     Err(last)
+}
+
+/// Too many open files: of this process, or of all.
+fn is_ours(error: &io::Error) -> bool {
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
 }
 
 impl AsyncRead for Transport {
