@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -23,5 +24,29 @@ impl Alarm {
             timer.as_mut().reset(deadline);
         }
         Poll::Pending
+    }
+}
+
+/// Notices that nothing arrived for too long.
+#[derive(Debug)]
+pub(crate) struct Idle {
+    limit: Duration,
+    last: Instant,
+    alarm: Alarm,
+}
+
+impl Idle {
+    pub(crate) fn new(limit: Duration) -> Idle {
+        Idle { limit, last: Instant::now(), alarm: Alarm::default() }
+    }
+
+    /// Something arrived, or begins to be waited for.
+    pub(crate) fn touch(&mut self) {
+        self.last = Instant::now();
+    }
+
+    /// Ready once nothing arrived for too long.
+    pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.alarm.poll(self.last + self.limit, cx)
     }
 }

@@ -298,10 +298,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 impl<S: AsyncWrite + Unpin> Client<S> {
     /// Ends an HTTP/2 connection from outside of it, if that can be said at once: nobody waits for such a client.
     fn tell(&mut self, reason: u32, cx: &mut Context<'_>) {
+        let Some(frames) = &self.frames else { return };
         self.told = true;
-        if let Some(frames) = &self.frames
-            && self.flushed
-        {
+        if self.flushed {
             let _ = Pin::new(&mut self.stream).poll_write(cx, &frames.goaway(reason));
             let _ = Pin::new(&mut self.stream).poll_flush(cx);
         }

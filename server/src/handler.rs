@@ -28,7 +28,7 @@ use crate::budget::Share;
 use crate::gateway::{Gateway, Pick, Provider};
 use crate::respond::{self, Fault};
 use crate::router::{self, OperationRoute, Route};
-use crate::telemetry::{Entry, Needles, mask, masked};
+use crate::telemetry::{Entry, Needles, access, mask, masked};
 use crate::upstream::UpstreamBody;
 use crate::{auth, health, models, pass};
 
@@ -56,7 +56,8 @@ pub(crate) async fn handle(gateway: &Arc<Gateway>, request: Request<Incoming>) -
         Ok(Route::Live) => health::live(),
         Ok(Route::Ready) => health::ready(gateway),
         Err(fault) => {
-            tracing::info!(target: "interlingua::access", method = %head.method, status = fault.status(), "request");
+            let (method, status) = (Some(head.method.as_str()), fault.status());
+            access::write(&access::Line { method, status, ..access::Line::default() });
             fault.response()
         }
     }

@@ -18,3 +18,4 @@ mod token;
 pub(crate) use client::client;
 pub(crate) use credentials::{Credentials, Surroundings};
 pub(crate) use endpoint::Unavailable;
+pub(crate) use time::date;

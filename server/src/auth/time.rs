@@ -29,7 +29,7 @@ fn numbers(text: &str, between: char) -> Option<[u64; 3]> {
 }
 
 /// Year, month, day of days since 1970 (Howard Hinnant's `civil_from_days`).
-fn date(days: u64) -> (u64, u64, u64) {
+pub(crate) fn date(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let era = shifted / 146_097;
     let of_era = shifted % 146_097;

@@ -1,12 +1,13 @@
 //! A provider's whole answer, within size and time.
 
 use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::timeout;
 
 use super::Decompressor;
+use crate::alarm::Idle;
 use crate::budget::Share;
 use crate::respond::Fault;
 use crate::upstream::UpstreamBody;
@@ -28,12 +29,13 @@ pub(crate) async fn collect(
     }
     let announced = usize::try_from(body.announced().unwrap_or(0)).unwrap_or(0);
     share.wait(announced, idle).await?;
-    let first = next(&mut body, idle).await?;
+    let mut silence = Idle::new(idle);
+    let first = next(&mut body, &mut silence).await?;
     let mut chunk = match (first, decompressor.is_identity()) {
         (None, true) => return Ok(Bytes::new()),
         (first, true) if body.announced() == Some(0) => {
             let first = first.unwrap_or_default();
-            next(&mut body, idle).await?; // the end, so that the connection is free again
+            next(&mut body, &mut silence).await?; // the end, so that the connection is free again
             return Ok(first);
         }
         (first, _) => first,
@@ -45,16 +47,18 @@ pub(crate) async fn collect(
             return Err(Fault::TooLarge);
         }
         share.wait(whole.len(), idle).await?;
-        chunk = next(&mut body, idle).await?;
+        chunk = next(&mut body, &mut silence).await?;
     }
     decompressor.finish(&mut whole)?;
     if whole.len() > limit { Err(Fault::TooLarge) } else { Ok(Bytes::from(whole)) }
 }
 
-async fn next(body: &mut UpstreamBody, idle: Duration) -> Result<Option<Bytes>, Fault> {
-    match timeout(idle, poll_fn(|cx| body.poll_data(cx))).await {
-        Err(_) => Err(Fault::IdleTimeout),
-        Ok(None) => Ok(None),
-        Ok(Some(bytes)) => bytes.map(Some),
-    }
+/// The next bytes; None at the end.
+async fn next(body: &mut UpstreamBody, idle: &mut Idle) -> Result<Option<Bytes>, Fault> {
+    idle.touch();
+    poll_fn(|cx| match body.poll_data(cx) {
+        Poll::Ready(bytes) => Poll::Ready(bytes.transpose()),
+        Poll::Pending => idle.poll_expired(cx).map(|()| Err(Fault::IdleTimeout)),
+    })
+    .await
 }

@@ -1,14 +1,18 @@
 //! The client's body: its type, its size, its time.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::Decompressor;
+use crate::alarm::Idle;
 use crate::budget::Share;
 use crate::respond::Fault;
 
@@ -64,7 +68,8 @@ pub(crate) async fn read(
         }
         return Err(fault);
     }
-    let first = next(&mut body, idle).await?;
+    let mut silence = Idle::new(idle);
+    let first = next(&mut body, &mut silence).await?;
     if decompressor.is_identity() && body.is_end_stream() {
         return if first.len() > limit { Err(Fault::BodyTooLarge(limit)) } else { Ok(first) };
     }
@@ -87,7 +92,7 @@ pub(crate) async fn read(
         if body.is_end_stream() {
             break;
         }
-        bytes = next(&mut body, idle).await?;
+        bytes = next(&mut body, &mut silence).await?;
         if bytes.is_empty() {
             break;
         }
@@ -101,18 +106,22 @@ fn refused(fault: &Fault, limit: usize) -> Fault {
 }
 
 /// The next bytes; none at the end.
-async fn next(body: &mut Incoming, idle: Duration) -> Result<Bytes, Fault> {
-    loop {
-        match timeout(idle, body.frame()).await {
-            Err(_) => return Err(Fault::BodyTimeout),
-            Ok(None) => return Ok(Bytes::new()),
-            Ok(Some(Err(_))) => return Err(Fault::BodyBroken),
-            Ok(Some(Ok(frame))) => match frame.into_data() {
-                Ok(data) if !data.is_empty() => return Ok(data),
-                _ => {}
-            },
+async fn next(body: &mut Incoming, idle: &mut Idle) -> Result<Bytes, Fault> {
+    idle.touch();
+    poll_fn(|cx| {
+        loop {
+            match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Pending => return idle.poll_expired(cx).map(|()| Err(Fault::BodyTimeout)),
+                Poll::Ready(None) => return Poll::Ready(Ok(Bytes::new())),
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Fault::BodyBroken)),
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) if !data.is_empty() => return Poll::Ready(Ok(data)),
+                    _ => {}
+                },
+            }
         }
-    }
+    })
+    .await
 }
 
 /// Throws away at most `limit` bytes, for a short while.

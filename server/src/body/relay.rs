@@ -8,15 +8,13 @@ use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use interlingua_engine::{Progress, StreamDecoder};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
 
 use super::Decompressor;
-use crate::alarm::Alarm;
+use crate::alarm::Idle;
 use crate::gateway::Provider;
 use crate::respond::Fault;
 use crate::telemetry::{Entry, Needles, Ticket, mask};
@@ -175,26 +173,5 @@ impl Drop for Relay {
         if matches!(self.stage, Stage::Open(_)) {
             self.entry.abandon_stream(&self.decoder);
         }
-    }
-}
-
-/// Notices that nothing arrived for too long.
-struct Idle {
-    limit: Duration,
-    last: Instant,
-    alarm: Alarm,
-}
-
-impl Idle {
-    fn new(limit: Duration) -> Idle {
-        Idle { limit, last: Instant::now(), alarm: Alarm::default() }
-    }
-
-    fn touch(&mut self) {
-        self.last = Instant::now();
-    }
-
-    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.alarm.poll(self.last + self.limit, cx)
     }
 }

@@ -15,6 +15,7 @@ use super::{Exit, error, shown};
 use crate::config::{At, Config, Format, Level, LimitsSection, LogSection, process_environment};
 use crate::gateway::{DEMO, Gateway};
 use crate::shutdown::{Shutdown, Signals, Trigger, on_signals, shutdown};
+use crate::telemetry::access;
 use crate::{listener, simulator};
 
 /// What may be said on the command line instead of in the config.
@@ -144,6 +145,10 @@ fn log(section: &LogSection) {
         Level::Debug => "interlingua=debug,info",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    // A terminal gets colours, which the log's own machinery knows.
+    if !io::stderr().is_terminal() {
+        access::open(section.format);
+    }
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use interlingua_engine::{Class, Decoded, Observed, StreamDecoder, Usage};
 use serde_json::value::RawValue;
 
+use super::access;
 use super::record::{ABANDONED, Ai, Meta, Payload, Proxy, Record, RecordUsage};
 use super::redact::mask;
 use super::sink::Ticket;
@@ -335,18 +336,17 @@ impl Open {
     }
 
     fn log(&self, end: &End<'_>, total: Duration) {
-        tracing::info!(
-            target: "interlingua::access",
-            id = self.id,
-            operation = self.operation,
-            status = end.status,
-            stream = self.stream,
-            model = self.request_model.as_deref(),
-            provider = self.provider.as_ref().map(|provider| provider.name.as_str()),
-            class = end.class,
-            ms = total.as_millis(),
-            "request",
-        );
+        access::write(&access::Line {
+            id: Some(&self.id),
+            method: None,
+            operation: Some(&self.operation),
+            status: end.status,
+            stream: Some(self.stream),
+            model: self.request_model.as_deref(),
+            provider: self.provider.as_ref().map(|provider| provider.name.as_str()),
+            class: end.class,
+            ms: Some(total.as_millis()),
+        });
     }
 }
 
@@ -493,5 +493,27 @@ mod tests {
         let key = |name: &str| name.ends_with("_API_KEY").then(|| "some-key".to_owned());
         let built = Gateway::build(&config, &library, &key, &[]);
         Arc::new(built.unwrap())
+    }
+
+    /// A request that ends in a panic is no client that went away.
+    #[tokio::test]
+    async fn bugs_are_ours() {
+        let log = std::env::temp_dir().join(format!("interlingua-bug-{}.jsonl", std::process::id()));
+        let _ = fs::remove_file(&log);
+        let gateway = gateway(&log);
+        let broken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _entry = Entry::open(&gateway, "chat");
+            panic!("on purpose");
+        }));
+        assert!(broken.is_err());
+        drop(Entry::open(&gateway, "chat"));
+        let text = fs::read_to_string(&log).unwrap();
+        fs::remove_file(&log).unwrap();
+        let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((&records[0]["status"], &records[0]["error_class"]), (&500.into(), &"server".into()));
+        assert_eq!(
+            (&records[1]["status"], &records[1]["error_class"]),
+            (&499.into(), &"client_closed".into())
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! What is told about a request afterwards: the usage record and the access log. Never a secret, and
 //! never a prompt unless payloads are switched on.
 
+pub(crate) mod access;
 mod entry;
 mod record;
 mod redact;
