@@ -99,7 +99,7 @@ fn split_data_url(url: &str) -> Option<(&str, &str)> {
 
 /// Anthropic's token counts; a stream reports them in parts.
 #[derive(Clone, Copy, Default, Deserialize)]
-struct Usage {
+pub(crate) struct Usage {
     input_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
@@ -124,7 +124,7 @@ impl Usage {
     }
 
     /// Anthropic counts cached tokens beside the input, the standard format counts them in.
-    fn standard(self) -> StandardUsage {
+    pub(crate) fn standard(self) -> StandardUsage {
         let prompt = sum([self.input_tokens, self.cache_creation_input_tokens, self.cache_read_input_tokens]);
         let cached = self.cache_read_input_tokens.is_some() || self.cache_creation_input_tokens.is_some();
         StandardUsage {
@@ -146,7 +146,7 @@ impl Usage {
 
 /// Usage in the standard format.
 #[derive(Serialize)]
-struct StandardUsage {
+pub(crate) struct StandardUsage {
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

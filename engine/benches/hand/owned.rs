@@ -404,6 +404,14 @@ fn output_config(format: ResponseFormat) -> Option<OutputConfig> {
 
 /// An Anthropic message as a standard chat completion.
 pub(crate) fn response(body: &[u8]) -> Result<Vec<u8>, Error> {
+    answer(body).map(|(answer, _)| answer)
+}
+
+/// What a usage record wants to know of an answer: the model, why it ended, how much it cost.
+pub(crate) type Told = (String, &'static str, Option<Usage>);
+
+/// An answer, and what is told of it.
+pub(crate) fn answer(body: &[u8]) -> Result<(Vec<u8>, Told), Error> {
     let input: MessagesResponse = serde_json::from_slice(body)?;
     let refusal = input.stop_details.and_then(|details| details.explanation);
     let mut message = Message { role: "assistant", refusal, ..Message::default() };
@@ -427,21 +435,19 @@ pub(crate) fn response(body: &[u8]) -> Result<Vec<u8>, Error> {
             AnswerBlock::Other => {}
         }
     }
+    let finish_reason = finish_reason(input.stop_reason.as_deref().unwrap_or_default());
+    let usage = input.usage.as_ref().map(ServedUsage::counts);
+    let told = (input.model.clone(), finish_reason, usage);
     let output = Completion {
         id: input.id,
         object: "chat.completion",
         created: NOW,
         model: input.model,
-        choices: [Choice {
-            index: 0,
-            message,
-            finish_reason: finish_reason(input.stop_reason.as_deref().unwrap_or_default()),
-            native_finish_reason: input.stop_reason,
-        }],
+        choices: [Choice { index: 0, message, finish_reason, native_finish_reason: input.stop_reason }],
         service_tier: input.usage.as_ref().and_then(|usage| served_tier(usage.service_tier.as_deref()?)),
         usage: input.usage.map(|usage| usage.counts().standard()),
     };
-    Ok(serde_json::to_vec(&output)?)
+    Ok((serde_json::to_vec(&output)?, told))
 }
 
 #[derive(Deserialize)]
@@ -576,20 +582,39 @@ struct CalledFunction {
 /// A whole Anthropic stream, piece by piece, as the client's event stream.
 pub(crate) fn stream(pieces: &[&[u8]]) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
-    let mut events = Events::default();
-    let mut state = State::default();
+    let mut live = Live::default();
     for piece in pieces {
-        events.push(piece);
-        while let Some(data) = events.next() {
-            if !data.is_empty() && !state.ended {
-                state.event(serde_json::from_slice(data)?, &mut out)?;
+        live.feed(piece, &mut out)?;
+    }
+    live.finish(&mut out);
+    Ok(out)
+}
+
+/// A stream on its way.
+#[derive(Default)]
+pub(crate) struct Live {
+    events: Events,
+    pub(crate) state: State,
+}
+
+impl Live {
+    /// The next bytes of the provider.
+    pub(crate) fn feed(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        self.events.push(piece);
+        while let Some(data) = self.events.next() {
+            if !data.is_empty() && !self.state.ended {
+                self.state.event(serde_json::from_slice(data)?, out)?;
             }
         }
+        Ok(())
     }
-    if !state.ended {
-        write_error("the upstream ended the stream early", "upstream_error", &mut out);
+
+    /// There are no more.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        if !self.state.ended {
+            write_error("the upstream ended the stream early", "upstream_error", out);
+        }
     }
-    Ok(out)
 }
 
 #[derive(Deserialize)]
@@ -715,10 +740,10 @@ struct FunctionDelta {
 }
 
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     id: String,
-    model: String,
-    usage: Usage,
+    pub(crate) model: String,
+    pub(crate) usage: Usage,
     stop_reason: Option<String>,
     tools: usize,
     thinking_blocks: usize,
@@ -726,7 +751,7 @@ struct State {
     bare: Vec<usize>,
     thinking: String,
     started: bool,
-    ended: bool,
+    pub(crate) ended: bool,
 }
 
 impl State {
