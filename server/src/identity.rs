@@ -155,14 +155,14 @@ impl Source {
 
     fn mark(&self) -> Option<Mark> {
         match self {
-            Source::File(path) => std::fs::metadata(path).ok().map(Mark::of),
+            Source::File(path) => std::fs::metadata(path).ok().as_ref().map(Mark::of),
             Source::Text(_) => None,
         }
     }
 
     async fn look(&self) -> Option<Mark> {
         match self {
-            Source::File(path) => tokio::fs::metadata(path).await.ok().map(Mark::of),
+            Source::File(path) => tokio::fs::metadata(path).await.ok().as_ref().map(Mark::of),
             Source::Text(_) => None,
         }
     }
@@ -178,7 +178,7 @@ impl fmt::Display for Source {
 }
 
 impl Mark {
-    fn of(metadata: Metadata) -> Mark {
+    fn of(metadata: &Metadata) -> Mark {
         Mark { modified: metadata.modified().ok(), bytes: metadata.len() }
     }
 }

@@ -1,11 +1,12 @@
 //! Gathers spec files: the built-in ones, and the operator's own beside them.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use interlingua_engine::Source;
 
-use crate::config::{Config, Mistakes};
+use crate::config::{At, Config, Mistakes, ProviderSection};
 use crate::embedded;
 
 /// The specs inside the binary.
@@ -25,6 +26,44 @@ pub(crate) fn sources(config: &Config, mistakes: &mut Mistakes) -> Vec<Source> {
         }
     }
     sources
+}
+
+/// The built-in specs that the config's providers name, with those that these extend or choose between: a start that needs two
+/// specs does not read a hundred. None if all of them may be needed: without a list of providers, and with specs of the operator's
+/// own, which may extend any of them and clash with any name.
+pub(crate) fn sources_in_use(config: &Config) -> Option<Vec<Source>> {
+    let sections = config.file.providers.as_ref().filter(|_| config.file.specs.is_empty())?;
+    let mut all: HashMap<String, Source> =
+        built_in().filter_map(|source| Some((stem(&source.path)?.to_owned(), source))).collect();
+    let named = |(name, section): (&String, &At<ProviderSection>)| {
+        section.spec.as_ref().map_or(name.as_str(), |spec| spec.as_str()).to_owned()
+    };
+    let mut wanted: Vec<String> = sections.iter().map(named).collect();
+    let mut found = BTreeMap::new();
+    while let Some(name) = wanted.pop() {
+        if let Some(source) = all.remove(&name) {
+            wanted.extend(mentioned(&source.text).map(str::to_owned));
+            found.insert(name, source);
+        }
+    }
+    Some(found.into_values().collect())
+}
+
+/// The file's name, which is the spec's.
+fn stem(path: &str) -> Option<&str> {
+    Path::new(path).file_stem()?.to_str()
+}
+
+/// Words of a spec's `extends` and `variants`: the names of other specs are among them.
+fn mentioned(text: &str) -> impl Iterator<Item = &str> {
+    let mut inside = false;
+    let lines = text.lines().filter(move |line| {
+        if !line.starts_with([' ', '#']) && !line.is_empty() {
+            inside = line.starts_with("extends:") || line.starts_with("variants:");
+        }
+        inside
+    });
+    lines.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c)))
 }
 
 /// One spec file, or every `*.yaml` right inside a folder, by name.
@@ -50,4 +89,38 @@ pub(crate) fn from_disk(path: &Path) -> Result<Vec<Source>, String> {
 
 fn read(path: &Path) -> std::io::Result<Source> {
     Ok(Source { path: path.display().to_string(), text: fs::read_to_string(path)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{built_in, sources_in_use, stem};
+    use crate::config::Config;
+    use interlingua_engine::Library;
+    use std::path::Path;
+
+    /// Each spec alone brings what it needs, and is what it is among all.
+    #[test]
+    fn what_is_left_out_is_not_missed() {
+        for source in built_in() {
+            let name = stem(&source.path).unwrap();
+            let text = format!("providers: {{ mine: {{ spec: {name} }} }}\n");
+            let config = Config::from_text("c.yaml", &text, Path::new("")).unwrap();
+            let library = Library::load(sources_in_use(&config).unwrap());
+            let library = library.unwrap_or_else(|errors| panic!("{name}: {errors}"));
+            assert!(library.spec(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn few_are_read() {
+        let count = |text: &str| {
+            sources_in_use(&Config::from_text("c.yaml", text, Path::new("")).unwrap())
+                .map(|sources| sources.len())
+        };
+        assert_eq!(
+            count("providers: { openai: {}, a: { spec: anthropic }, b: { spec: nothing } }\n"),
+            Some(2)
+        );
+        assert_eq!((count(""), count("specs: [own]\nproviders: {}\n")), (None, None));
+    }
 }

@@ -39,9 +39,8 @@ pub(super) fn run(mut config: Config, options: Options) -> Result<Exit, String> 
     }
     log(&config.file.log);
     fit_to_files(&mut config.file.limits);
-    let library = Gateway::library(&config).map_err(shown)?;
     let (trigger, shutdown) = shutdown();
-    runtime()?.block_on(until_signal(&trigger, serve(&config, &library, shutdown)))
+    runtime()?.block_on(until_signal(&trigger, serve(&config, shutdown)))
 }
 
 /// Plays one provider until a signal.
@@ -55,10 +54,22 @@ pub(super) fn simulate(config: &Config, spec: &str, addr: SocketAddr) -> Result<
     }))
 }
 
-async fn serve(config: &Config, library: &Library, shutdown: Shutdown) -> Result<Exit, String> {
+async fn serve(config: &Config, shutdown: Shutdown) -> Result<Exit, String> {
+    // Reading a hundred specs for two providers is most of the time of a start, and of an idle gateway's memory.
+    if let Some(library) = Gateway::library_in_use(config)
+        && let Ok(gateway) = Gateway::build(config, &library, &process_environment, &[])
+    {
+        return listen(gateway, &library, shutdown).await;
+    }
+    // Mistakes are told with all specs at hand.
+    let library = Gateway::library(config).map_err(shown)?;
     // Whoever wrote a config knows whom to ask; everybody else gets somebody to talk to.
-    let demo = if config.path.is_empty() { simulator::start(library, &shutdown).await } else { Vec::new() };
-    let gateway = Gateway::build(config, library, &process_environment, &demo).map_err(shown)?;
+    let demo = if config.path.is_empty() { simulator::start(&library, &shutdown).await } else { Vec::new() };
+    let gateway = Gateway::build(config, &library, &process_environment, &demo).map_err(shown)?;
+    listen(gateway, &library, shutdown).await
+}
+
+async fn listen(gateway: Gateway, library: &Library, shutdown: Shutdown) -> Result<Exit, String> {
     let cannot = |failure: io::Error| error(format!("cannot listen on `{}`: {failure}", gateway.listen()));
     let listener = TcpListener::bind(gateway.listen()).await.map_err(cannot)?;
     let addr = listener.local_addr().map_err(cannot)?;

@@ -96,6 +96,11 @@ impl Gateway {
         }
     }
 
+    /// Loads the specs that the config's providers need; None if that is all of them, or if one has a mistake.
+    pub(crate) fn library_in_use(config: &Config) -> Option<Library> {
+        Library::load(library::sources_in_use(config)?).ok()
+    }
+
     /// Compiles config and specs; `demo` says where the simulator plays which spec.
     ///
     /// # Errors

@@ -83,12 +83,16 @@ fn plain(line: &Line<'_>, text: &mut String) {
             let _ = write!(text, " {name}={value:?}");
         }
     };
-    words.into_iter().for_each(|word| quoted(text, word));
+    for word in words {
+        quoted(text, word);
+    }
     let _ = write!(text, " status={}", line.status);
     if let Some(stream) = line.stream {
         let _ = write!(text, " stream={stream}");
     }
-    more.into_iter().for_each(|word| quoted(text, word));
+    for word in more {
+        quoted(text, word);
+    }
     if let Some(ms) = line.ms {
         let _ = write!(text, " ms={ms}");
     }
