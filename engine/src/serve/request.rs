@@ -202,6 +202,9 @@ impl Operation {
         inputs.id = target.id;
         inputs.now = target.now;
         inputs.facts = &facts;
+        let fact_values = arena.slots(facts.len());
+        fact_values.iter_mut().zip(facts.iter()).for_each(|(slot, fact)| *slot = fact.value());
+        inputs.fact_values = fact_values;
         inputs.secrets = &self.secrets;
         inputs.indexes = &self.indexes;
         let mut run = Run::new(arena, inputs, self.slots, bytes);
