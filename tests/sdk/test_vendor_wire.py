@@ -202,7 +202,9 @@ class Alike(Vendor):
         return [(call.function.name, call.function.arguments) for call in calls], choice.message
 
     def embed(self, texts):
-        answer = self.client.embeddings.create(model=self.facts["embeds"], input=texts)
+        # OpenAI's own asks for base64 and unpacks it after its types were checked.
+        asked = {"encoding_format": "float"} if self.facts["client"].startswith("openai.") else {}
+        answer = self.client.embeddings.create(model=self.facts["embeds"], input=texts, **asked)
         return [item.embedding for item in self.check(answer).data]
 
     def rank(self, query, documents):
