@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::alarm::Alarm;
+use crate::framing::Framing;
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +102,7 @@ pub(crate) struct Client<S> {
     stream: S,
     patience: Patience,
     requests: Arc<Requests>,
+    framing: Framing,
     /// Requests that had ended when we last looked.
     ended: u64,
     expected: Expected,
@@ -117,6 +119,7 @@ impl<S> Client<S> {
             stream,
             patience,
             requests,
+            framing: Framing::default(),
             ended: 0,
             expected: Expected::Head,
             since: Instant::now(),
@@ -183,7 +186,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Client<S> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         if let Poll::Ready(outcome) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
-            if buffer.filled().len() > before {
+            if let Some(bytes) = buffer.filled_mut().get_mut(before..).filter(|bytes| !bytes.is_empty()) {
+                this.framing.look(bytes);
                 this.heard();
             }
             return Poll::Ready(outcome);
