@@ -38,9 +38,16 @@ pub(crate) struct Framing {
     length: Option<u64>,
     coded: bool,
     chunked: bool,
+    /// It is HTTP/1.1.
+    modern: bool,
 }
 
 impl Framing {
+    /// Whether all of the last request has come, and it is one of HTTP/1.1: older ones know no interim answers.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.state == State::Start && self.modern && self.line.is_empty()
+    }
+
     /// Looks at the next bytes; spoils the line that makes a request ambiguous.
     pub(crate) fn look(&mut self, bytes: &mut [u8]) {
         let mut at = 0;
@@ -121,6 +128,7 @@ impl Framing {
             State::Start => {
                 self.state = if line.starts_with(b"PRI * HTTP/2") { State::Blind } else { State::Header };
                 (self.length, self.coded, self.chunked) = (None, false, false);
+                self.modern = line.ends_with(b" HTTP/1.1");
             }
             State::Header if line.is_empty() => {
                 self.state = match self.length {
