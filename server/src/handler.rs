@@ -23,7 +23,7 @@ use interlingua_engine::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::body::{self, Answer, Decompressor, Relay};
+use crate::body::{self, Answer, Decompressor, Relay, UNFOLDED_BYTES};
 use crate::gateway::{Gateway, Pick, Provider};
 use crate::respond::{self, Fault};
 use crate::router::{self, OperationRoute, Route};
@@ -308,7 +308,7 @@ impl Work<'_> {
         if looks_like_markup(&upstream.headers) || body.announced() == Some(0) {
             return Err(Fault::NotStream);
         }
-        let limit = self.gateway.limits.response_bytes.bytes();
+        let limit = self.gateway.limits.response_bytes.bytes().min(UNFOLDED_BYTES);
         let decompressor = Decompressor::for_headers(upstream.headers.get_all(CONTENT_ENCODING), limit)?;
         let headers = header_list(&upstream.headers);
         let decoder = self

@@ -51,7 +51,7 @@ impl Zstd {
     }
 
     fn run(&mut self, out: &mut Vec<u8>, cap: usize) -> Result<(), Fault> {
-        let bound = out.len().saturating_add(cap);
+        let bound = cap;
         let mut used = 0;
         if !self.started {
             used = self.start(cap)?;
