@@ -18,6 +18,8 @@ mod connections;
 mod dialect;
 mod fault;
 mod gone;
+mod leaks;
+mod memory;
 mod pools;
 mod provider;
 mod provider_bodies;
@@ -53,6 +55,8 @@ fn main() -> ExitCode {
     .chain(clients::trials(&worlds))
     .chain(pools::trials(&worlds))
     .chain(gone::trials(&worlds))
+    .chain(leaks::trials(&worlds))
+    .chain(memory::trials(&worlds))
     .collect();
     let rows: std::collections::BTreeSet<&str> =
         trials.iter().map(|trial| trial.name().split("//").next().unwrap_or_default()).collect();

@@ -60,6 +60,11 @@ impl Worlds {
         self.runtime.block_on(test).unwrap_or_else(|_| Err("it does not end".into()))
     }
 
+    /// Makes what several tests share.
+    pub(crate) fn start<T>(&self, making: impl Future<Output = T>) -> T {
+        self.runtime.block_on(making)
+    }
+
     /// The usual one.
     pub(crate) fn usual(&self) -> &World {
         self.usual.get_or_init(|| self.runtime.block_on(World::usual()))
@@ -147,6 +152,12 @@ impl World {
         let line = text.lines().find(|line| line.starts_with(name)).ok_or("no such number")?;
         let kib: usize = line.split_whitespace().nth(1).ok_or("no number")?.parse()?;
         Ok(kib << 10)
+    }
+
+    /// From here on the peak is counted anew.
+    pub(crate) fn forget_peak(&self) -> Result<(), Failed> {
+        let id = self.process.id().ok_or("it has ended")?;
+        Ok(std::fs::write(format!("/proc/{id}/clear_refs"), "5")?)
     }
 
     /// The records of requests for `model`, as the client named it.
