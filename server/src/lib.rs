@@ -28,6 +28,7 @@ mod client;
 pub mod config;
 mod connection;
 mod embedded;
+mod framing;
 mod gateway;
 mod handler;
 mod health;

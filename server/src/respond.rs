@@ -2,7 +2,7 @@
 //! `{"error": {"message", "type", "param", "code"}}`.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 use interlingua_engine::{Class, Failure, Refusal};
 
@@ -29,6 +29,13 @@ pub(crate) enum Fault {
     MediaType,
     ContentEncoding,
     HeadTooLarge,
+    TargetTooLong,
+    /// None, or more than one.
+    Host,
+    /// A body without a length.
+    NoLength,
+    /// A body in a coding that is not undone.
+    TransferCoding,
     BodyTooLarge(usize),
     BodyTimeout,
     BodyBroken,
@@ -53,6 +60,8 @@ pub(crate) enum Fault {
     TooLarge,
     UnknownEncoding,
     Redirect(u16),
+    /// A part of an answer, which nobody asked for.
+    Partial,
     NotJson,
     NotStream,
     /// The provider said so itself; with those of its headers that the client should see.
@@ -100,6 +109,18 @@ impl Fault {
                 "a body may be compressed with gzip, deflate, br or zstd, and once",
             ),
             Fault::HeadTooLarge => invalid(431, "headers_too_large", "the request's headers are too large"),
+            Fault::TargetTooLong => {
+                invalid(414, "target_too_long", "the request's path and query are too long")
+            }
+            Fault::Host => invalid(400, "invalid_host", "a request has one `host` header"),
+            Fault::NoLength => {
+                invalid(411, "length_required", "a body needs a `content-length`, or comes in chunks")
+            }
+            Fault::TransferCoding => invalid(
+                501,
+                "transfer_coding",
+                "of transfer codings only `chunked` is known; compress the content instead",
+            ),
             Fault::BodyTooLarge(limit) => {
                 invalid(413, "request_too_large", &format!("the body is larger than {limit} bytes"))
             }
@@ -146,6 +167,9 @@ impl Fault {
                 "upstream_redirect",
                 &format!("the provider answered with status {status}, which is not followed"),
             ),
+            Fault::Partial => {
+                upstream("upstream_partial", "the provider answered with a part of its answer only")
+            }
             Fault::NotJson => upstream("upstream_not_json", "the provider's answer is not JSON"),
             Fault::NotStream => {
                 upstream("upstream_not_stream", "the provider answered with something else than a stream")
@@ -207,6 +231,10 @@ impl Fault {
             }
             Fault::Busy => {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            // What follows on the connection may be a body that was not read.
+            Fault::TransferCoding => {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Fault::Credentials(failure) => {
                 // Whole seconds, of which the last one counts.

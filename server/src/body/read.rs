@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap};
+use http::Version;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, TRANSFER_ENCODING};
+use http::request::Parts;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::Decompressor;
 use crate::respond::Fault;
@@ -15,10 +17,24 @@ use crate::respond::Fault;
 /// closing a connection with unread bytes resets it, and the answer is lost.
 const DISCARD: Duration = Duration::from_secs(2);
 
+/// What every byte of a body adds to the time that all of it may take: 1 kB a second is slow, but moves.
+const FOR_EACH_BYTE: Duration = Duration::from_millis(1);
+
+/// How long a body may take of which `seen` bytes have come, if it may be silent for `idle`.
+pub(crate) fn patience(idle: Duration, seen: u64) -> Duration {
+    idle.saturating_add(FOR_EACH_BYTE.saturating_mul(u32::try_from(seen).unwrap_or(u32::MAX)))
+}
+
 /// JSON, or unsaid.
 pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), Fault> {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     if is_json(value.as_bytes()) { Ok(()) } else { Err(Fault::MediaType) }
+}
+
+/// A body's length stands in the head, or in its chunks. Later versions of HTTP frame bodies themselves.
+pub(crate) fn check_length(head: &Parts) -> Result<(), Fault> {
+    let said = head.headers.contains_key(CONTENT_LENGTH) || head.headers.contains_key(TRANSFER_ENCODING);
+    if said || head.version > Version::HTTP_11 { Ok(()) } else { Err(Fault::NoLength) }
 }
 
 /// `application/json` or `application/*+json`, whatever its parameters.
@@ -32,7 +48,7 @@ pub(crate) fn is_json(content_type: &[u8]) -> bool {
     kind.eq_ignore_ascii_case("application") && suffix.eq_ignore_ascii_case("json")
 }
 
-/// Reads a body of at most `limit` bytes, `idle` apart. A compressed one is decompressed within the same limit.
+/// Reads a body of at most `limit` bytes, `idle` apart, and not much slower than that. A compressed one is decompressed within the same limit.
 ///
 /// # Cancel safety
 /// Dropping the future closes the client's connection after the next answer.
@@ -51,15 +67,21 @@ pub(crate) async fn read(
         }
         return Err(Fault::BodyTooLarge(limit));
     }
-    let first = next(&mut body, idle).await?;
+    let begun = Instant::now();
+    let first = next(&mut body, begun + idle).await?;
     if decompressor.is_identity() && body.is_end_stream() {
         return if first.len() > limit { Err(Fault::BodyTooLarge(limit)) } else { Ok(first) };
     }
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(0);
     let mut whole = Vec::with_capacity(first.len() + announced);
+    let mut seen = first.len() as u64;
     let mut bytes = first;
     loop {
-        decompressor.push(&bytes, &mut whole).map_err(|fault| refused(&fault, limit))?;
+        if let Err(fault) = decompressor.push(&bytes, &mut whole) {
+            drop(whole);
+            discard(body, limit).await;
+            return Err(refused(&fault, limit));
+        }
         if whole.len() > limit {
             discard(body, limit).await;
             return Err(Fault::BodyTooLarge(limit));
@@ -67,7 +89,8 @@ pub(crate) async fn read(
         if body.is_end_stream() {
             break;
         }
-        bytes = next(&mut body, idle).await?;
+        bytes = next(&mut body, (begun + patience(idle, seen)).min(Instant::now() + idle)).await?;
+        seen += bytes.len() as u64;
         if bytes.is_empty() {
             break;
         }
@@ -81,9 +104,9 @@ fn refused(fault: &Fault, limit: usize) -> Fault {
 }
 
 /// The next bytes; none at the end.
-async fn next(body: &mut Incoming, idle: Duration) -> Result<Bytes, Fault> {
+async fn next(body: &mut Incoming, deadline: Instant) -> Result<Bytes, Fault> {
     loop {
-        match timeout(idle, body.frame()).await {
+        match timeout_at(deadline, body.frame()).await {
             Err(_) => return Err(Fault::BodyTimeout),
             Ok(None) => return Ok(Bytes::new()),
             Ok(Some(Err(_))) => return Err(Fault::BodyBroken),

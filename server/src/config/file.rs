@@ -273,7 +273,7 @@ pub struct TimeoutsSection {
     /// How long a connection is kept between two requests.
     #[schemars(title = "Client idle", example = "75s")]
     pub client_idle: Period,
-    /// Between two reads of a client's body.
+    /// Between two reads of a client's body; all of it may take that long, and a second for each kB.
     #[schemars(title = "Client body", example = "30s")]
     pub client_body: Period,
     /// For a client to take any of the bytes that wait for it; one that stops reading is cut off.

@@ -34,6 +34,8 @@ pub(crate) struct Source {
     idle: Duration,
     /// Since when nothing comes, though somebody waits.
     waiting: Option<Instant>,
+    /// How long it was waited for before.
+    waited: Duration,
     alarm: Alarm,
     ended: bool,
 }
@@ -59,6 +61,7 @@ impl Source {
             seen: 0,
             idle,
             waiting: None,
+            waited: Duration::ZERO,
             alarm: Alarm::default(),
             ended: false,
         })
@@ -79,13 +82,16 @@ impl Source {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
                     let since = *self.waiting.get_or_insert_with(Instant::now);
-                    return match self.alarm.poll(since + self.idle, cx) {
+                    let patience = body::patience(self.idle, self.seen).saturating_sub(self.waited);
+                    return match self.alarm.poll(since + patience.min(self.idle), cx) {
                         Poll::Ready(()) => Poll::Ready(Some(Err(Fault::BodyTimeout))),
                         Poll::Pending => Poll::Pending,
                     };
                 }
             };
-            self.waiting = None;
+            if let Some(since) = self.waiting.take() {
+                self.waited += since.elapsed();
+            }
             let bytes = match frame {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.plain(&data),

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
@@ -83,10 +84,15 @@ impl Connection {
             self.drive(cx);
             answer.as_mut().poll(cx)
         });
-        answer.await.map_err(|mut error| match error.take_message() {
+        let answer = answer.await.map_err(|mut error| match error.take_message() {
             Some(request) => Unsent::Retry(Box::new(request)),
             None => Unsent::Fault(head_fault(error.error())),
-        })
+        })?;
+        if is_ambiguous(answer.headers()) {
+            tracing::debug!("an answer does not say where it ends");
+            return Err(Unsent::Fault(Fault::Malformed));
+        }
+        Ok(answer)
     }
 
     /// Whether another request may be written; notices what the provider did meanwhile.
@@ -97,6 +103,19 @@ impl Connection {
 
     pub(crate) fn idle_for(&self) -> Duration {
         self.idle_since.elapsed()
+    }
+}
+
+/// Whether an answer's end is a matter of taste: a length beside the chunks, or a coding that hyper leaves in the body.
+fn is_ambiguous(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match codings.next() {
+        None => false,
+        Some(coding) => {
+            !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+                || codings.next().is_some()
+                || headers.contains_key(CONTENT_LENGTH)
+        }
     }
 }
 
