@@ -104,7 +104,7 @@ async fn serve(
     let bounds = (gateway.limits.upload_bytes.0, gateway.timeouts.client_body.0);
     let mut source = Source::new(&head.headers, body, scan(&head.headers), bounds)?;
     let prepared = prepare(gateway, asked, head, &mut source, entry).await;
-    let Prepared { provider, operation, request, exchange, begun, model } = match prepared {
+    let Prepared { provider, operation, mut request, exchange, mut begun, model } = match prepared {
         Ok(Next::Pass(prepared)) => *prepared,
         Ok(Next::Translate { begun, model }) => {
             body::check_media_type(&head.headers)?;
@@ -119,16 +119,21 @@ async fn serve(
         }
     };
 
-    let upload = Upload::new(begun, source, model.as_deref());
-    if provider.credentials.signs() && !upload.is_done() {
-        return Err(refusal(
-            400,
-            "this provider wants bodies signed, so they cannot pass",
-            "unsupported_operation",
-        )
-        .into());
+    let signs = provider.credentials.signs();
+    if signs {
+        // A signature is over the whole body, and stands in front of it.
+        begun = match source.whole(begun, gateway.limits.body_bytes.bytes()).await {
+            Ok(begun) => begun,
+            Err(fault) => {
+                source.discard().await;
+                return Err(fault);
+            }
+        };
     }
-    let mut request = request;
+    let upload = Upload::new(begun, source, model.as_deref());
+    if signs {
+        *request.body_mut() = upload.held();
+    }
     provider.credentials.apply(&mut request, &provider.secrets).await?;
     let progress = upload.progress();
     entry.sent();
