@@ -135,7 +135,7 @@ async fn sessions_pass() {
     let mut client = asks(&gateway, "/v1/realtime?include=a&model=voice&api-key=client-key&Authorization=x")
         .header("authorization", "Bearer client-key")
         .header("cookie", "c=1")
-        .header("origin", "http://page.example")
+        .header("origin", &format!("http://{}", gateway.addr))
         .header("openai-beta", "realtime=v1")
         .header("openai-project", "p-2")
         .header("sec-websocket-extensions", "permessage-deflate; client_max_window_bits")
@@ -323,6 +323,11 @@ async fn refused_by_the_gateway() {
         ("/main/v1/chat/completions", 405, "method_not_allowed"),
     ] {
         assert_eq!(asks(&gateway, target).send().await.error(), (status, code.to_owned()), "{target}");
+    }
+    // Pages of others: their browsers ask nobody.
+    for origin in ["http://page.example", "null", "", &format!("http://{}.page.example", gateway.addr)] {
+        let answer = asks(&gateway, "/main/v1/realtime?model=rt").header("origin", origin).send().await;
+        assert_eq!(answer.error(), (403, "origin_not_allowed".to_owned()), "{origin}");
     }
     for method in ["GET", "POST"] {
         let answer = gateway.request(method, "/main/v1/realtime?model=rt").send().await;

@@ -314,6 +314,10 @@ async fn switch(
     let permit = gateway.admit()?;
     auth::client(gateway, &head.headers)?;
     check_head(gateway, head)?;
+    if !socket::is_at_home(&head.headers) {
+        let message = "pages of this origin may not open a WebSocket here";
+        return Err(refusal(403, message, "origin_not_allowed").into());
+    }
     let name = member(head.uri.query().unwrap_or_default(), MODEL)?.filter(|name| !name.is_empty());
     let Picked { provider, model, base_model, operation } = pick(gateway, asked, name.as_deref(), entry)?;
     let Some(pass) = operation.pass() else { return Err(Fault::WrongMethod("POST")) };

@@ -2,7 +2,7 @@
 //! provider sends can be read, and our key taken out of it.
 
 use http::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::request::Parts;
@@ -36,6 +36,15 @@ pub(super) fn is_asked(head: &Parts) -> bool {
         && head.version == Version::HTTP_11
         && tokens(&head.headers, &UPGRADE).any(|token| token.eq_ignore_ascii_case("websocket"))
         && tokens(&head.headers, &CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"))
+}
+
+/// Whether a browser's page may open a WebSocket here. Browsers ask nobody before they do, unlike with other calls, and any
+/// page could use our keys: it has to come from where we are.
+pub(super) fn is_at_home(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(ORIGIN) else { return true };
+    let origin = origin.to_str().unwrap_or_default().split_once("://").map(|(_, authority)| authority);
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    origin.zip(host).is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host))
 }
 
 impl Handshake {

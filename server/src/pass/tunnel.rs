@@ -28,15 +28,6 @@ const BUFFER_BYTES: usize = 16 * 1024;
 /// What is left of the grace period when a session is told to end; also the longest that the last bytes take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Status of a session in the record.
-const SWITCHED: u16 = 101;
-
-/// Somebody goes away, and may come again.
-const GOING_AWAY: u16 = 1001;
-
-/// Whoever is behind the gateway broke off.
-const BAD_GATEWAY: u16 = 1014;
-
 /// One session.
 pub(crate) struct Tunnel {
     client: Option<OnUpgrade>,
@@ -154,6 +145,7 @@ impl Tunnel {
     async fn finish<C: AsyncRead + AsyncWrite + Unpin>(mut self, mut client: C, over: Over) {
         let said = self.look.frames.is_closed() || self.from_client.is_closed();
         let observed = &self.look.watch.observed;
+        // Codes as registered for WebSockets: 1001 is who goes away, 1014 a bad gateway.
         let (class, code, why) = match over {
             Over::ClientGone if !said => {
                 self.entry.abandon_passed(observed);
@@ -161,13 +153,13 @@ impl Tunnel {
             }
             Over::ClientGone | Over::UpstreamGone if said => (None, 0, ""),
             Over::ClientGone | Over::UpstreamGone => {
-                (Some("server"), BAD_GATEWAY, "the provider closed the connection")
+                (Some("server"), 1014, "the provider closed the connection")
             }
-            Over::Silent => (Some("timeout"), GOING_AWAY, "nobody said anything for too long"),
-            Over::TooLong => (Some("timeout"), GOING_AWAY, "the session has lasted too long"),
-            Over::Leaving => (None, GOING_AWAY, "the gateway ends"),
+            Over::Silent => (Some("timeout"), 1001, "nobody said anything for too long"),
+            Over::TooLong => (Some("timeout"), 1001, "the session has lasted too long"),
+            Over::Leaving => (None, 1001, "the gateway ends"),
         };
-        self.entry.finish_passed(SWITCHED, observed, class).await;
+        self.entry.finish_passed(101, observed, class).await;
         let last = async {
             // In the middle of a frame nothing can be said.
             if code != 0 && !said && self.look.frames.is_between() && self.back.out.is_empty() {
