@@ -435,6 +435,25 @@ async fn time_limits() {
     }
 }
 
+/// What bounds a connection between requests does not bound a session.
+#[tokio::test]
+async fn silence_is_no_idle_connection() {
+    let upstream = Provider::start().await;
+    let config = format!(
+        "{}timeouts: {{ client_idle: 10ms, client_head: 30ms }}\n",
+        provider("openai", &upstream.url(), "")
+    );
+    let gateway = Gateway::start(&config).await;
+    let (mut client, mut upstream) = session(&gateway, &upstream).await;
+    // The clock: a connection that never says anything.
+    let mut silent = Reader::new(TcpStream::connect(gateway.addr).await.unwrap());
+    soon("the end of a silent connection", silent.closed()).await;
+    say(&mut client, &masked(TEXT, b"{}")).await;
+    comes(&mut upstream, &masked(TEXT, b"{}")).await;
+    say(&mut upstream, &frame(TEXT, b"{}")).await;
+    comes(&mut client, &frame(TEXT, b"{}")).await;
+}
+
 /// Sessions live on in the grace period, and are told a second before its end.
 #[tokio::test]
 async fn the_gateway_ends() {
