@@ -382,10 +382,10 @@ fn upstream_headers(
         map.extend(head.headers.get_all(&name).iter().map(|value| (name.clone(), value.clone())));
     }
     for name in &provider.forward {
-        map.remove(name); // the spec may have named it, too
-        for value in head.headers.get_all(name) {
-            map.append(name.clone(), value.clone());
+        if head.headers.contains_key(name) {
+            map.remove(name); // the spec may have named it, too
         }
+        map.extend(head.headers.get_all(name).iter().map(|value| (name.clone(), value.clone())));
     }
     for (name, value) in spec {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Fault::Unencodable)?;
@@ -393,7 +393,9 @@ fn upstream_headers(
         value.set_sensitive(true);
         map.insert(name, value);
     }
-    map.extend(provider.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+    for (name, value) in &provider.headers {
+        map.insert(name.clone(), value.clone()); // `extend` would add it to what it overrules
+    }
     Ok(map)
 }
 
