@@ -49,6 +49,13 @@ impl Requests {
 #[derive(Debug)]
 pub(crate) struct InFlight(Arc<Requests>);
 
+impl InFlight {
+    /// One more of the same connection.
+    pub(crate) fn again(&self) -> InFlight {
+        self.0.begin()
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Ordering::Relaxed);

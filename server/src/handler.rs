@@ -239,7 +239,9 @@ fn upstream_headers(
         value.set_sensitive(true);
         map.insert(name, value);
     }
-    map.extend(provider.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+    for (name, value) in &provider.headers {
+        map.insert(name.clone(), value.clone()); // `extend` would add it to what it overrules
+    }
     Ok(map)
 }
 

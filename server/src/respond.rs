@@ -2,7 +2,9 @@
 //! `{"error": {"message", "type", "param", "code"}}`.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::{HeaderMap, Response, StatusCode};
 use interlingua_engine::{Class, Failure, Refusal};
 
@@ -26,6 +28,8 @@ pub(crate) enum Fault {
     // The client's.
     UnknownPath,
     WrongMethod(&'static str),
+    /// There is a WebSocket, which the client does not ask for, or not in our version.
+    UpgradeRequired,
     MediaType,
     ContentEncoding,
     HeadTooLarge,
@@ -64,6 +68,8 @@ pub(crate) enum Fault {
     Partial,
     NotJson,
     NotStream,
+    /// The answer to a WebSocket's handshake is none.
+    NotSwitched,
     /// The provider said so itself; with those of its headers that the client should see.
     Failed(Box<Failure>, Box<HeaderMap>),
 }
@@ -99,6 +105,9 @@ impl Fault {
             }
             Fault::WrongMethod(allowed) => {
                 invalid(405, "method_not_allowed", &format!("this path answers to {allowed} only"))
+            }
+            Fault::UpgradeRequired => {
+                invalid(426, "upgrade_required", "this path is a WebSocket (HTTP/1.1, version 13)")
             }
             Fault::MediaType => {
                 invalid(415, "unsupported_media_type", "the content type must be `application/json`")
@@ -174,6 +183,9 @@ impl Fault {
             Fault::NotStream => {
                 upstream("upstream_not_stream", "the provider answered with something else than a stream")
             }
+            Fault::NotSwitched => {
+                upstream("upstream_not_websocket", "the provider did not answer as a WebSocket does")
+            }
             Fault::ConnectTimeout => {
                 late("upstream_connect_timeout", "the provider cannot be reached in time")
             }
@@ -228,6 +240,12 @@ impl Fault {
         match self {
             Fault::WrongMethod(allowed) => {
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+            }
+            Fault::UpgradeRequired => {
+                let headers = response.headers_mut();
+                headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
             Fault::Busy => {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -194,20 +194,28 @@ impl<'s> Made<'_, 's, '_> {
 
     fn token_request(&mut self) -> TokenRequest {
         let form = self.members("form");
+        let files: Vec<(String, String)> = self
+            .members("form_files")
+            .into_iter()
+            .map(|(name, file)| (name, file.expose().to_owned()))
+            .collect();
+        if self.section("form_files").iter().filter(|(_, value)| !value.is_null()).count() > files.len() {
+            self.lacks("a file of `form_files` is not set");
+        }
         let json = self.body.get("json").filter(|json| !json.is_null());
         let body = match json {
             Some(json) => {
-                if !form.is_empty() {
+                if !form.is_empty() || self.body.get("form_files").is_some_and(|files| !files.is_null()) {
                     self.compiler.error(codes::AUTH_SHAPE, json.at, "`json` stands beside `form`");
                 }
                 let json = self.compiler.within("json", |compiler| compiler.mapping(json, false));
                 let json = self.json(&json).unwrap_or_default();
                 TokenBody::Json(Secret::new(json.to_string()))
             }
-            None if form.is_empty() => TokenBody::Empty,
+            None if form.is_empty() && files.is_empty() => TokenBody::Empty,
             None => TokenBody::Form(form),
         };
-        self.request(body)
+        TokenRequest { files, ..self.request(body) }
     }
 
     /// What all token requests have.
@@ -225,6 +233,7 @@ impl<'s> Made<'_, 's, '_> {
             headers: self.members("headers"),
             query: self.members("query"),
             body,
+            files: Vec::new(),
             assertion: None,
             basic: None,
         }

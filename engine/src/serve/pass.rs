@@ -23,6 +23,15 @@ impl Observed {
         self.usage = later.usage.or(self.usage.take());
         self.model = later.model.or(self.model.take());
     }
+
+    /// Of a session with several answers: their tokens are counted together.
+    pub fn sum(&mut self, later: Observed) {
+        self.usage = match (self.usage.take(), later.usage) {
+            (Some(sum), Some(usage)) => Some(sum.plus(&usage)),
+            (sum, usage) => usage.or(sum),
+        };
+        self.model = later.model.or(self.model.take());
+    }
 }
 
 /// Names of the operations whose bytes may pass, and the clients' paths behind `/v1`.

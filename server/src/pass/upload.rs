@@ -159,14 +159,19 @@ impl Source {
 
     /// Reads the rest behind `head`, within `limit`.
     pub(crate) async fn rest(&mut self, head: Head, limit: usize) -> Result<Bytes, Fault> {
-        let mut whole = head.held;
+        Ok(Bytes::from(self.whole(head, limit).await?.held))
+    }
+
+    /// The same for a body that goes on.
+    pub(crate) async fn whole(&mut self, mut head: Head, limit: usize) -> Result<Head, Fault> {
         while let Some(bytes) = std::future::poll_fn(|cx| self.poll_next(cx)).await {
-            whole.extend_from_slice(&bytes?);
-            if whole.len() > limit {
+            head.held.extend_from_slice(&bytes?);
+            if head.held.len() > limit {
                 return Err(Fault::BodyTooLarge(limit));
             }
         }
-        Ok(Bytes::from(whole))
+        head.whole = true;
+        Ok(head)
     }
 
     /// Throws away what a refused client is still sending, for a while.
@@ -285,6 +290,11 @@ impl Upload {
                 Poll::Ready(Some(Err(Broken)))
             }
         }
+    }
+
+    /// What is here of it already: all of it, if `Source::whole` read it.
+    pub(crate) fn held(&self) -> Bytes {
+        self.head.clone()
     }
 
     pub(crate) fn is_done(&self) -> bool {

@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::Outgoing;
 use super::pool::Pool;
+use super::socket::{Socket, Switched};
 use super::transport::Transport;
 use crate::respond::Fault;
 
@@ -93,6 +94,39 @@ impl Connection {
             return Err(Unsent::Fault(Fault::Malformed));
         }
         Ok(answer)
+    }
+
+    /// Writes a request to switch to another protocol, and waits for the head of its answer.
+    pub(crate) async fn switch(
+        mut self,
+        request: Request<Outgoing>,
+        pool: &Arc<Pool>,
+    ) -> Result<Switched, Fault> {
+        let mut driver = self.driver.take().ok_or(Fault::Closed)?;
+        let mut over = false;
+        let answer = {
+            let mut answer = pin!(self.sender.try_send_request(request));
+            poll_fn(|cx| {
+                // Not `drive`: what is behind a `101` would be closed with it.
+                over = over || driver.poll_without_shutdown(cx).is_ready();
+                answer.as_mut().poll(cx)
+            })
+            .await
+            .map_err(|error| head_fault(error.error()))?
+        };
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            if !over {
+                self.driver = Some(driver);
+            }
+            return Ok(Switched::No(
+                answer.map(|incoming| UpstreamBody::new(incoming, self, Arc::clone(pool))),
+            ));
+        }
+        if !over {
+            poll_fn(|cx| driver.poll_without_shutdown(cx)).await.map_err(|error| head_fault(&error))?;
+        }
+        let parts = driver.into_parts();
+        Ok(Switched::Yes(answer.into_parts().0.headers, Socket::new(parts.read_buf, parts.io.into_inner())))
     }
 
     /// Whether another request may be written; notices what the provider did meanwhile.
