@@ -378,7 +378,7 @@ fn upstream_headers(
         }
     }
     let declared = operation.pass().into_iter().flat_map(Pass::forward);
-    for name in declared.filter_map(|name| HeaderName::try_from(name).ok()) {
+    for name in declared.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()) {
         map.extend(head.headers.get_all(&name).iter().map(|value| (name.clone(), value.clone())));
     }
     for name in &provider.forward {
