@@ -135,7 +135,7 @@ impl Example {
             Place::Request => json!({ "request": { "model": "$model", "out": mapping }, "response": "$" }),
             Place::Response => json!({
                 "request": "$std",
-                "response": { "$merge": { "$literal": { "id": "x" } }, "out": mapping },
+                "response": { "$merge": { "$literal": { "id": "x", "choices": [{ "index": 0, "message": { "role": "assistant", "content": "x" } }] } }, "out": mapping },
             }),
         };
         insert(&mut chat, "index", self.index.as_ref());

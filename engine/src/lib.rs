@@ -31,7 +31,7 @@ pub use options::{OptionError, OptionLayer, Options};
 pub use program::credentials::{
     Algorithm, Assertion, Credentials, SigV4, SigningKey, TokenBody, TokenRequest,
 };
-pub use program::pass::{Found, Pass};
+pub use program::pass::{Found, Pass, WEBSOCKET};
 pub use program::{Extras, Operation, Program, Support};
 pub use resolve::Source;
 pub use secret::Secret;

@@ -2,7 +2,8 @@
 //! a head, and leave what it is sent unread. Knows bytes and requests in flight, and of HTTP which version it is.
 //!
 //! hyper has one limit for a head, which it also takes for the silence before it, and none for a
-//! client that stops reading.
+//! client that stops reading. A client that closes its half looks to it like one that has gone, and
+//! the other way round.
 
 use std::io;
 use std::pin::Pin;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::alarm::Alarm;
 use crate::frames::{CALM, Frames, NO_ERROR, PREFACE};
+use crate::framing::Framing;
 
 /// Bytes that are read to find out which HTTP a client speaks: usually the first head.
 const FIRST_BYTES: usize = 8 * 1024;
@@ -60,6 +62,13 @@ impl Requests {
 /// A request that is being answered.
 #[derive(Debug)]
 pub(crate) struct InFlight(Arc<Requests>);
+
+impl InFlight {
+    /// One more of the same connection.
+    pub(crate) fn again(&self) -> InFlight {
+        self.0.begin()
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
@@ -145,11 +154,16 @@ pub(crate) struct Client<S> {
     stream: S,
     patience: Patience,
     requests: Arc<Requests>,
+    framing: Framing,
     /// Requests that had ended when we last looked.
     ended: u64,
     expected: Expected,
     since: Instant,
     read: Alarm,
+    /// Since when the client says no more, and how often it was asked whether it still listens.
+    quiet: Option<(Instant, usize)>,
+    /// The request that was in flight when something was written for the last time.
+    answered: u64,
     /// Since when nothing could be written.
     stuck: Option<Instant>,
     write: Alarm,
@@ -171,10 +185,13 @@ impl<S> Client<S> {
             stream,
             patience,
             requests,
+            framing: Framing::default(),
             ended: 0,
             expected: Expected::Head,
             since: Instant::now(),
             read: Alarm::default(),
+            quiet: None,
+            answered: 0,
             stuck: None,
             write: Alarm::default(),
             first: Bytes::new(),
@@ -213,6 +230,14 @@ impl<S> Client<S> {
         self.read.poll(self.since + limit, cx)
     }
 
+    /// Whether the client may have closed its half only: all of its request is here, and nothing of the answer is there.
+    fn may_listen(&mut self) -> bool {
+        self.look();
+        let begun = self.requests.begun.load(Ordering::Relaxed);
+        // Nothing may go in between the bytes of an answer, be it the one before.
+        begun != self.ended && begun != self.answered && self.stuck.is_none() && self.framing.is_whole()
+    }
+
     /// Notices the end of requests.
     fn look(&mut self) {
         let ended = self.requests.ended.load(Ordering::Relaxed);
@@ -227,6 +252,7 @@ impl<S> Client<S> {
     fn written<T>(&mut self, outcome: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.stuck = None;
+            self.answered = self.requests.begun.load(Ordering::Relaxed);
             // Whoever still takes an answer is not idle.
             if self.expected == Expected::More {
                 self.since = Instant::now();
@@ -307,6 +333,38 @@ impl<S: AsyncWrite + Unpin> Client<S> {
     }
 }
 
+/// An interim answer, which clients skip.
+const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// When a client that says no more is sent an interim answer. Who has gone resets the connection, which the
+/// next one finds out; who has closed its half only does not. An answer that is soon there needs no question.
+const ASKED: [Duration; 4] = [
+    Duration::from_millis(10),
+    Duration::from_millis(20),
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+];
+
+impl<S: AsyncWrite + Unpin> Client<S> {
+    /// Ready if the client has gone that has nothing more to say.
+    fn gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (since, mut asked) = self.quiet.unwrap_or_else(|| (Instant::now(), 0));
+        while let Some(at) = ASKED.get(asked) {
+            self.quiet = Some((since, asked));
+            ready!(self.read.poll(since + *at, cx));
+            match Pin::new(&mut self.stream).poll_write(cx, INTERIM) {
+                Poll::Ready(Ok(count)) if count == INTERIM.len() => {}
+                // Not even a line fits: there is nothing to wait for.
+                Poll::Ready(_) | Poll::Pending => return Poll::Ready(()),
+            }
+            ready!(Pin::new(&mut self.stream).poll_flush(cx)).ok();
+            asked += 1;
+        }
+        self.quiet = Some((since, asked));
+        Poll::Pending
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Client<S> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -318,9 +376,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Client<S> {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
+        // What was read before is not looked at again.
+        let again = !this.first.is_empty();
         if let Poll::Ready(outcome) = this.poll_bytes(cx, buffer) {
-            if buffer.filled().len() > before {
+            if let Some(bytes) = buffer.filled_mut().get_mut(before..).filter(|bytes| !bytes.is_empty()) {
+                if !again {
+                    this.framing.look(bytes);
+                }
                 this.heard();
+            }
+            let ended = outcome.is_ok() && buffer.filled().len() == before && buffer.remaining() > 0;
+            if ended && this.may_listen() {
+                return this.gone(cx).map(Ok);
             }
             let pieces = this.requests.pieces.load(Ordering::Relaxed);
             let came = buffer.filled().get(before..).unwrap_or_default();
@@ -383,7 +450,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Client<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Client, Patience, Requests};
+    use super::{ASKED, Client, INTERIM, Patience, Requests};
     use std::io::ErrorKind;
     use std::sync::Arc;
     use std::time::Duration;
@@ -427,6 +494,38 @@ mod tests {
         assert_eq!(client.read_u8().await.unwrap(), b'G');
         drop(in_flight);
         assert_eq!(client.read_u8().await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    }
+
+    /// Who has asked and says no more is still answered; who goes, is not.
+    #[tokio::test]
+    async fn half_closed_is_not_gone() {
+        const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+        let patience = Patience { head: LONG, idle: LONG, write: LONG };
+        let (ours, theirs) = duplex(1024);
+        let requests = Arc::new(Requests::default());
+        let mut client = Client::new(ours, patience, Arc::clone(&requests));
+        let (mut listens, mut speaks) = tokio::io::split(theirs);
+        speaks.write_all(GET).await.unwrap();
+        speaks.shutdown().await.unwrap();
+        let mut seen = vec![0; GET.len()];
+        client.read_exact(&mut seen[..9]).await.unwrap();
+        let in_flight = requests.begin();
+        assert!(!client.may_listen(), "the request is not whole");
+        client.read_exact(&mut seen[9..]).await.unwrap();
+        let ended = tokio::time::timeout(2 * ASKED[1], client.read_u8()).await;
+        assert!(ended.is_err(), "still there");
+        let mut seen = vec![0; INTERIM.len()];
+        listens.read_exact(&mut seen).await.unwrap();
+        assert_eq!(seen, INTERIM);
+        drop((listens, speaks));
+        assert_eq!(client.read_u8().await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+        // Of an answer that has begun, or has ended, nobody waits for more.
+        assert!(client.may_listen());
+        client.answered = 1;
+        assert!(!client.may_listen());
+        client.answered = 0;
+        drop(in_flight);
+        assert!(!client.may_listen());
     }
 
     #[tokio::test]

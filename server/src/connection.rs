@@ -22,9 +22,10 @@ use tokio::time::timeout;
 
 use crate::alarm::Alarm;
 use crate::body::Answer;
-use crate::client::{Client, Counted, Offered, Patience, Requests};
+use crate::client::{Client, Counted, InFlight, Offered, Patience, Requests};
 use crate::gateway::Gateway;
 use crate::handler;
+use crate::pass::Tunnel;
 use crate::shutdown::Shutdown;
 
 /// Bytes that are read ahead at least, however small heads must be: bodies come the same way.
@@ -130,12 +131,16 @@ impl Site<'_> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let tunnels = Tunnels::default();
         let service = service_fn(|request| {
             let gateway = Arc::clone(self.gateway);
-            let in_flight = self.requests.begin();
+            let (in_flight, tunnels) = (self.requests.begin(), tunnels.clone());
             async move {
-                let (mut head, body) = answer(&gateway, request).await.into_parts();
-                if !gateway.ready() {
+                let (mut head, mut body) = answer(&gateway, request).await.into_parts();
+                if let Some(tunnel) = body.take_tunnel() {
+                    // Its request is in flight as long as the session lives.
+                    tunnels.put(tunnel, in_flight.again());
+                } else if !gateway.ready() {
                     head.headers.insert(CONNECTION, CLOSE);
                 }
                 Ok::<_, Infallible>(Response::from_parts(head, Counted::new(body, in_flight)))
@@ -147,14 +152,20 @@ impl Site<'_> {
             .header_read_timeout(self.patience.idle.saturating_add(self.patience.head))
             .max_buf_size(self.head_bytes())
             .max_headers(MAX_HEADERS);
-        let mut connection = pin!(http.serve_connection(TokioIo::new(client), service));
-        tokio::select! {
+        let mut connection = pin!(http.serve_connection(TokioIo::new(client), service).with_upgrades());
+        let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = shutdown.draining() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
+        };
+        if ended.is_ok()
+            && let Some((tunnel, _in_flight)) = tunnels.take()
+        {
+            tunnel.run(shutdown).await;
         }
+        ended
     }
 
     /// Each request is a task of its own, so that one connection can use all of the machine, and a panic ends one request.
@@ -232,6 +243,22 @@ fn behead(response: &mut Response<Answer>) {
     let body = std::mem::replace(response.body_mut(), Answer::whole(""));
     if let Some(length) = body.size_hint().exact() {
         response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+}
+
+/// What becomes of a connection that was switched to another protocol: this task goes on with it.
+#[derive(Clone, Default)]
+struct Tunnels(Arc<Mutex<Option<Session>>>);
+
+type Session = (Box<Tunnel>, InFlight);
+
+impl Tunnels {
+    fn put(&self, tunnel: Box<Tunnel>, in_flight: InFlight) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((tunnel, in_flight));
+    }
+
+    fn take(&self) -> Option<Session> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

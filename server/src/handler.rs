@@ -11,10 +11,10 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName,
-    HeaderValue, RETRY_AFTER, USER_AGENT,
+    HeaderValue, RETRY_AFTER, TRANSFER_ENCODING, USER_AGENT,
 };
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use interlingua_engine::{
@@ -23,7 +23,7 @@ use interlingua_engine::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::body::{self, Answer, Decompressor, Relay};
+use crate::body::{self, Answer, Decompressor, Relay, UNFOLDED_BYTES};
 use crate::budget::Share;
 use crate::gateway::{Gateway, Pick, Provider};
 use crate::respond::{self, Fault};
@@ -48,7 +48,7 @@ const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 /// Answers one request.
 pub(crate) async fn handle(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Response<Answer> {
     let (head, body) = request.into_parts();
-    match router::route(gateway, &head) {
+    match check_shape(gateway, &head).and_then(|()| router::route(gateway, &head)) {
         Ok(Route::Operation(route)) => operation(gateway, route, &head, body).await,
         Ok(Route::Pass(asked)) => pass::handle(gateway, asked, &head, body).await,
         Ok(Route::Models) => models::list(gateway),
@@ -60,6 +60,23 @@ pub(crate) async fn handle(gateway: &Arc<Gateway>, request: Request<Incoming>) -
             access::write(&access::Line { method, status, ..access::Line::default() });
             fault.response()
         }
+    }
+}
+
+/// What hyper leaves to others: one host (RFC 9112, 3.2), and no coding that would be left in the body (6.1).
+fn check_shape(gateway: &Gateway, head: &Parts) -> Result<(), Fault> {
+    if head.uri.path_and_query().map_or(0, |path| path.as_str().len()) > gateway.limits.head_bytes.bytes() {
+        return Err(Fault::TargetTooLong);
+    }
+    let hosts = head.headers.get_all(HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
+        return Err(Fault::Host);
+    }
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if head.headers.get_all(TRANSFER_ENCODING).iter().all(is_chunked) {
+        Ok(())
+    } else {
+        Err(Fault::TransferCoding)
     }
 }
 
@@ -95,6 +112,7 @@ async fn serve(
     auth::client(gateway, &head.headers)?;
     check_head(gateway, head)?;
     body::check_media_type(&head.headers)?;
+    body::check_length(head)?;
     let limits = &gateway.limits;
     let mut share = gateway.budget.share();
     let wait = gateway.timeouts.client_body.0;
@@ -130,6 +148,9 @@ pub(crate) async fn translated(
     if upstream.status < 200 || (300..400).contains(&upstream.status) {
         return Err(Fault::Redirect(upstream.status));
     }
+    if upstream.status == 206 {
+        return Err(Fault::Partial);
+    }
 
     // Answer.
     let whole = looks_like_json(&upstream.headers) && !operation.streams_json();
@@ -145,7 +166,8 @@ pub(crate) async fn translated(
 pub(crate) fn check_head(gateway: &Gateway, head: &Parts) -> Result<(), Fault> {
     let path = head.uri.path_and_query().map_or(0, |path| path.as_str().len());
     let headers: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if path + headers > gateway.limits.head_bytes.bytes() { Err(Fault::HeadTooLarge) } else { Ok(()) }
+    let limit = gateway.limits.head_bytes.bytes();
+    if path + headers > limit { Err(Fault::HeadTooLarge) } else { Ok(()) }
 }
 
 /// A request on its way to a provider, and what its answer needs.
@@ -221,7 +243,9 @@ fn upstream_headers(
         value.set_sensitive(true);
         map.insert(name, value);
     }
-    map.extend(provider.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+    for (name, value) in &provider.headers {
+        map.insert(name.clone(), value.clone()); // `extend` would add it to what it overrules
+    }
     Ok(map)
 }
 
@@ -250,9 +274,13 @@ impl Work<'_> {
         stream: bool,
     ) -> Result<Response<Answer>, Fault> {
         let limit = self.gateway.limits.response_bytes.bytes();
-        let decompressor = Decompressor::for_headers(upstream.headers.get_all(CONTENT_ENCODING), limit)?;
         let mut share = self.gateway.budget.share();
-        let bytes = body::collect(body, decompressor, limit, self.provider.waits.idle, &mut share).await;
+        let bytes = match Decompressor::for_headers(upstream.headers.get_all(CONTENT_ENCODING), limit) {
+            Ok(decompressor) => {
+                body::collect(body, decompressor, limit, self.provider.waits.idle, &mut share).await
+            }
+            Err(fault) => Err(fault),
+        };
         if upstream.status >= 300 {
             // A broken error answer is still an error answer, with a status that says more than the break.
             return Err(self.failed(upstream, &bytes.unwrap_or_default()));
@@ -271,7 +299,7 @@ impl Work<'_> {
         }
         let secrets = self.provider.secrets.now();
         mask(&mut decoded.body, 0, &secrets);
-        entry.finish(upstream.status, &decoded).await;
+        entry.finish(200, &decoded).await;
         let mut response = respond::json(200, share.hold(decoded.body));
         response.headers_mut().extend(respond::kept(&upstream.headers, &secrets));
         respond::tell_dropped(&mut response, &upstream.dropped);
@@ -286,10 +314,10 @@ impl Work<'_> {
         entry: &mut Entry,
         permit: OwnedSemaphorePermit,
     ) -> Result<Response<Answer>, Fault> {
-        if looks_like_markup(&upstream.headers) {
+        if looks_like_markup(&upstream.headers) || body.announced() == Some(0) {
             return Err(Fault::NotStream);
         }
-        let limit = self.gateway.limits.response_bytes.bytes();
+        let limit = self.gateway.limits.response_bytes.bytes().min(UNFOLDED_BYTES);
         let decompressor = Decompressor::for_headers(upstream.headers.get_all(CONTENT_ENCODING), limit)?;
         let headers = header_list(&upstream.headers);
         let decoder = self

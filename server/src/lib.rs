@@ -31,6 +31,7 @@ mod connection;
 mod cors;
 mod embedded;
 mod frames;
+mod framing;
 mod gateway;
 mod handler;
 mod health;

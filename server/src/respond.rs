@@ -2,7 +2,9 @@
 //! `{"error": {"message", "type", "param", "code"}}`.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::{HeaderMap, Response, StatusCode};
 use interlingua_engine::{Class, Failure, Refusal};
 
@@ -26,9 +28,18 @@ pub(crate) enum Fault {
     // The client's.
     UnknownPath,
     WrongMethod(&'static str),
+    /// There is a WebSocket, which the client does not ask for, or not in our version.
+    UpgradeRequired,
     MediaType,
     ContentEncoding,
     HeadTooLarge,
+    TargetTooLong,
+    /// None, or more than one.
+    Host,
+    /// A body without a length.
+    NoLength,
+    /// A body in a coding that is not undone.
+    TransferCoding,
     BodyTooLarge(usize),
     BodyTimeout,
     BodyBroken,
@@ -55,8 +66,12 @@ pub(crate) enum Fault {
     TooLarge,
     UnknownEncoding,
     Redirect(u16),
+    /// A part of an answer, which nobody asked for.
+    Partial,
     NotJson,
     NotStream,
+    /// The answer to a WebSocket's handshake is none.
+    NotSwitched,
     /// The provider said so itself; with those of its headers that the client should see.
     Failed(Box<Failure>, Box<HeaderMap>),
 }
@@ -75,6 +90,7 @@ const SERVER: &str = "server_error";
 const UPSTREAM: &str = "upstream_error";
 
 impl Fault {
+    #[expect(clippy::too_many_lines, reason = "one table of all causes")]
     fn row(&self) -> Row {
         let row = |status, kind, code, class, message: &str| Row {
             status,
@@ -93,6 +109,9 @@ impl Fault {
             Fault::WrongMethod(allowed) => {
                 invalid(405, "method_not_allowed", &format!("this path answers to {allowed} only"))
             }
+            Fault::UpgradeRequired => {
+                invalid(426, "upgrade_required", "this path is a WebSocket (HTTP/1.1, version 13)")
+            }
             Fault::MediaType => {
                 invalid(415, "unsupported_media_type", "the content type must be `application/json`")
             }
@@ -102,6 +121,18 @@ impl Fault {
                 "a body may be compressed with gzip, deflate, br or zstd, and once",
             ),
             Fault::HeadTooLarge => invalid(431, "headers_too_large", "the request's headers are too large"),
+            Fault::TargetTooLong => {
+                invalid(414, "target_too_long", "the request's path and query are too long")
+            }
+            Fault::Host => invalid(400, "invalid_host", "a request has one `host` header"),
+            Fault::NoLength => {
+                invalid(411, "length_required", "a body needs a `content-length`, or comes in chunks")
+            }
+            Fault::TransferCoding => invalid(
+                501,
+                "transfer_coding",
+                "of transfer codings only `chunked` is known; compress the content instead",
+            ),
             Fault::BodyTooLarge(limit) => {
                 invalid(413, "request_too_large", &format!("the body is larger than {limit} bytes"))
             }
@@ -155,9 +186,15 @@ impl Fault {
                 "upstream_redirect",
                 &format!("the provider answered with status {status}, which is not followed"),
             ),
+            Fault::Partial => {
+                upstream("upstream_partial", "the provider answered with a part of its answer only")
+            }
             Fault::NotJson => upstream("upstream_not_json", "the provider's answer is not JSON"),
             Fault::NotStream => {
                 upstream("upstream_not_stream", "the provider answered with something else than a stream")
+            }
+            Fault::NotSwitched => {
+                upstream("upstream_not_websocket", "the provider did not answer as a WebSocket does")
             }
             Fault::ConnectTimeout => {
                 late("upstream_connect_timeout", "the provider cannot be reached in time")
@@ -214,8 +251,18 @@ impl Fault {
             Fault::WrongMethod(allowed) => {
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
             }
+            Fault::UpgradeRequired => {
+                let headers = response.headers_mut();
+                headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
             Fault::Busy | Fault::Full => {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            // What follows on the connection may be a body that was not read.
+            Fault::TransferCoding => {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Fault::Credentials(failure) => {
                 // Whole seconds, of which the last one counts.

@@ -476,6 +476,47 @@ async fn signed() {
     assert!(world.tokens.unasked());
 }
 
+/// A body that passes is signed whole, with the provider's name of the model in it.
+#[tokio::test]
+async fn passing_bodies_are_signed() {
+    let (mut provider, folder) = (Upstream::start().await, Folder::new());
+    let operations =
+        "  files: { path: /files, pass: [GET, POST] }\n  responses: { path: /responses, pass: [POST] }\n";
+    folder.write("own.yaml", &(spec(SIGNED) + operations));
+    let config = format!(
+        "specs: [own.yaml]\nproviders:\n  main: {{ spec: own, base_url: \"{}\", id: AKID, key: secret-key }}\ndefault_provider: main\nlimits: {{ body_bytes: 100KiB }}\n",
+        provider.url()
+    );
+    let gateway = Gateway::start_with(folder, &config, &|_| None).await;
+    let answered = Reply::json(200, "{}");
+    provider.will(answered);
+    let text = "x".repeat(90_000);
+    let body = format!(r#"{{"model":"main/a model","input":"{text}"}}"#);
+    let chunks: String = body.as_bytes().chunks(4000).fold(String::new(), |all, chunk| {
+        format!("{all}{:x}\r\n{}\r\n", chunk.len(), std::str::from_utf8(chunk).unwrap())
+    });
+    let request = gateway.request("POST", "/v1/responses").header("content-type", "application/json");
+    let answer = request.header("transfer-encoding", "chunked").chunked(chunks + "0\r\n\r\n").send().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let seen = provider.seen().await;
+    assert_eq!(seen.text(), body.replace("main/", ""));
+    assert_eq!(seen.header("content-length"), Some((body.len() - 5).to_string()));
+    check_signature(&seen, "secret-key");
+    // Bytes of any type, and none.
+    provider.will(Reply::json(200, "{}"));
+    let bytes: Vec<u8> = (0..=255).cycle().take(5000).collect();
+    let request = gateway.request("POST", "/v1/files").header("content-type", "application/octet-stream");
+    assert_eq!(request.body(&bytes).send().await.status, 200);
+    let seen = provider.seen().await;
+    assert!(seen.body == bytes);
+    check_signature(&seen, "secret-key");
+    // What is held has the limit of what is held.
+    let body = body.replace(&text, &text.repeat(2));
+    let answer = gateway.post("/v1/responses", &body).await;
+    assert_eq!(answer.error(), (413, "request_too_large".to_owned()));
+    assert!(provider.unasked());
+}
+
 fn key(id: &str, end: &str) -> Reply {
     let key = json!({ "Code": "Success", "AccessKeyId": id, "SecretAccessKey": "issued-secret", "Token": "issued-token", "Expiration": end });
     Reply::json(200, &key.to_string())
@@ -494,6 +535,62 @@ async fn shared_files() {
     let env = [env[0], ("AWS_EC2_METADATA_DISABLED", "true")];
     let world = World::with(SIGNED, "profile: home", &env).await;
     assert_eq!(world.gateway.chat(HELLO).await.error(), (503, "credentials_unavailable".to_owned()));
+}
+
+/// A profile whose command prints the key, and says when it is over.
+#[cfg(unix)]
+#[tokio::test]
+async fn credential_processes() {
+    let script = "printf '%s' \"$2\" >> \"$1\"; printf '{\"Version\":1,\"AccessKeyId\":\"AKIDTOOL\",\"SecretAccessKey\":\"issued-secret\",\"SessionToken\":\"issued-token\",\"Expiration\":\"2999-01-01T00:00:00Z\"}'";
+    let profile = "[profile tool]\ncredential_process = sh FOLDER/tool.sh 'FOLDER/runs of it' \"x y\"\n[profile broken]\ncredential_process = sh FOLDER/none.sh\n[profile odd]\ncredential_process = echo '{}'\n";
+    let env = [("AWS_CONFIG_FILE", "FOLDER/config"), ("AWS_EC2_METADATA_DISABLED", "true")];
+    let files = [("tool.sh", script), ("config", profile)];
+    let answer = r#"{"output":{"message":{"role":"assistant","content":[{"text":"Hi"}]}},"stopReason":"end_turn","usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2}}"#;
+    let mut world = built_in("bedrock", "profile: tool", &env, &files).await;
+    for _ in 0..2 {
+        world.provider.will(Reply::json(200, answer));
+        assert_eq!(world.gateway.chat(HELLO).await.status, 200);
+        let seen = world.provider.seen().await;
+        assert!(seen.header("authorization").unwrap().contains("Credential=AKIDTOOL/"));
+        assert_eq!(seen.header("x-amz-security-token").as_deref(), Some("issued-token"));
+        check_signature(&seen, "issued-secret");
+    }
+    let runs = std::fs::read_to_string(world.gateway.folder.path().join("runs of it")).unwrap();
+    assert_eq!(runs, "x y", "it ran once");
+    for profile in ["broken", "odd"] {
+        let world = built_in("bedrock", &format!("profile: {profile}"), &env, &files).await;
+        assert_eq!(world.gateway.chat(HELLO).await.error(), (503, "credentials_unavailable".to_owned()));
+    }
+}
+
+/// A profile of a single sign-on, whose token the vendor's tools left on the disk.
+#[tokio::test]
+async fn single_sign_on() {
+    let config = "[profile me]\nsso_session = home\nsso_account_id = 123\nsso_role_name = Dev/Ops\n[sso-session home]\nsso_region = north-2\nsso_start_url = https://start.example\n";
+    let token = r#"{"startUrl":"https://start.example","region":"north-2","accessToken":"person-token","expiresAt":"2999-01-01T00:00:00Z"}"#;
+    // SHA-1 of `home`
+    let file = ".aws/sso/cache/e83249bd3ba79932e16fb1fb5100dafade9954c2.json";
+    let env =
+        [("AWS_CONFIG_FILE", "FOLDER/config"), ("HOME", "FOLDER"), ("AWS_ENDPOINT_URL_SSO", "HOST/portal")];
+    let files = [("config", config), (file, token)];
+    let mut world = built_in("bedrock", "profile: me", &env, &files).await;
+    let key = json!({ "roleCredentials": { "accessKeyId": "AKIDSSO", "secretAccessKey": "issued-secret", "sessionToken": "issued-token", "expiration": 32_503_680_000_000_u64 } });
+    world.tokens.will(Reply::json(200, &key.to_string()));
+    let answer =
+        r#"{"output":{"message":{"role":"assistant","content":[{"text":"Hi"}]}},"stopReason":"end_turn"}"#;
+    world.provider.will(Reply::json(200, answer));
+    assert_eq!(world.gateway.chat(HELLO).await.status, 200);
+    let seen = world.provider.seen().await;
+    assert!(seen.header("authorization").unwrap().contains("Credential=AKIDSSO/"));
+    check_signature(&seen, "issued-secret");
+    let asked = world.tokens.seen().await;
+    assert_eq!(asked.target, "/portal/federation/credentials?role_name=Dev%2FOps&account_id=123");
+    assert_eq!(asked.header("x-amz-sso_bearer_token").as_deref(), Some("person-token"));
+    // Whose token is over signs on again.
+    let over = token.replace("2999", "2001");
+    let mut world = built_in("bedrock", "profile: me", &env, &[("config", config), (file, &over)]).await;
+    assert_eq!(world.gateway.chat(HELLO).await.error(), (503, "credentials_unavailable".to_owned()));
+    assert!(world.tokens.unasked());
 }
 
 #[tokio::test]
@@ -563,4 +660,178 @@ async fn instance() {
     world.tokens.will(Reply::body("text/plain", "metadata-token"));
     world.tokens.will(Reply::json(404, "not found"));
     assert_eq!(world.gateway.chat(HELLO).await.error(), (502, "credentials_refused".to_owned()));
+}
+
+/// A built-in spec's own alternatives; `HOST` is the token server's address, `FOLDER` that of the files.
+async fn built_in(spec: &str, section: &str, env: &[(&str, &str)], files: &[(&str, &str)]) -> World {
+    let (provider, tokens) = (Upstream::start().await, Upstream::start().await);
+    let folder = Folder::new();
+    let here = |text: &str| {
+        text.replace("HOST", &tokens.url()).replace("FOLDER", &folder.path().display().to_string())
+    };
+    for (name, text) in files {
+        folder.write(name, &here(text));
+    }
+    let config = format!(
+        "providers:\n  main: {{ spec: {spec}, base_url: \"{}\", {} }}\ndefault_provider: main\n",
+        provider.url(),
+        here(section)
+    );
+    let env: Vec<(String, String)> =
+        env.iter().map(|(name, value)| ((*name).to_owned(), here(value))).collect();
+    let read = move |name: &str| env.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let gateway = Gateway::start_with(folder, &config, &read).await;
+    World { provider, tokens, gateway }
+}
+
+/// An application of Microsoft Entra with a secret.
+#[tokio::test]
+async fn entra_client_secret() {
+    let section = "tenant_id: tenant-1, client_id: app-1, client_secret: app-secret";
+    let mut world = built_in("azure", section, &[("AZURE_AUTHORITY_HOST", "HOST/")], &[]).await;
+    world.tokens.will(token("entra-1", &json!({ "expires_in": 3599, "ext_expires_in": 3599 })));
+    let seen = world.served().await;
+    assert_eq!(seen.header("authorization").as_deref(), Some("Bearer entra-1"));
+    assert_eq!(seen.header("api-key"), None);
+    let asked = world.tokens.seen().await;
+    assert_eq!((asked.method.as_str(), asked.target.as_str()), ("POST", "/tenant-1/oauth2/v2.0/token"));
+    assert_eq!(
+        asked.text(),
+        "grant_type=client_credentials&client_id=app-1&client_secret=app-secret&scope=https%3A%2F%2Fcognitiveservices.azure.com%2F.default"
+    );
+    // A key goes before it, and a token that is given before both.
+    let mut world = built_in("azure", &format!("{section}, api_key: key-1"), &[], &[]).await;
+    let seen = world.served().await;
+    assert_eq!((seen.header("api-key").as_deref(), seen.header("authorization")), (Some("key-1"), None));
+    let mut world = built_in("azure", &format!("{section}, api_key: key-1, ad_token: mine"), &[], &[]).await;
+    let seen = world.served().await;
+    assert_eq!(
+        (seen.header("authorization").as_deref(), seen.header("api-key")),
+        (Some("Bearer mine"), None)
+    );
+    assert!(world.tokens.unasked());
+}
+
+/// A workload's token, which somebody renews in its file.
+#[tokio::test]
+async fn entra_workload_identity() {
+    let env = [
+        ("AZURE_TENANT_ID", "tenant-1"),
+        ("AZURE_CLIENT_ID", "app-1"),
+        ("AZURE_FEDERATED_TOKEN_FILE", "FOLDER/token"),
+        ("AZURE_AUTHORITY_HOST", "HOST"),
+        ("OPENAI_API_VERSION", "2024-10-21"),
+    ];
+    let section = "scope: https://ml.example.com/.default";
+    let mut world = built_in("azure-dated", section, &env, &[("token", "a.b+c\n")]).await;
+    for (number, assertion) in [(1, "a.b%2Bc"), (2, "new")] {
+        world.tokens.will(token(&format!("entra-{number}"), &json!({ "expires_in": 0 })));
+        assert_eq!(world.authorization().await, format!("Bearer entra-{number}"));
+        let asked = world.tokens.seen().await;
+        assert_eq!(asked.target, "/tenant-1/oauth2/v2.0/token");
+        assert_eq!(
+            asked.text(),
+            format!(
+                "grant_type=client_credentials&client_id=app-1&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&scope=https%3A%2F%2Fml.example.com%2F.default&client_assertion={assertion}"
+            )
+        );
+        world.gateway.folder.write("token", "new");
+    }
+    std::fs::remove_file(world.gateway.folder.path().join("token")).unwrap();
+    assert_eq!(world.gateway.chat(HELLO).await.error(), (503, "credentials_unavailable".to_owned()));
+    assert!(world.tokens.unasked());
+}
+
+/// The identity of a machine, and of an app.
+#[tokio::test]
+async fn entra_managed_identity() {
+    let end = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() + 86_000;
+    let life = json!({ "expires_on": end.to_string(), "resource": "https://cognitiveservices.azure.com" });
+    let section = "managed_identity: true, metadata_host: HOST, api_key: not-used";
+    let mut world = built_in("azure", section, &[], &[]).await;
+    world.tokens.will(token("machine-1", &life));
+    let seen = world.served().await;
+    assert_eq!(seen.header("authorization").as_deref(), Some("Bearer machine-1"));
+    assert_eq!(seen.header("api-key"), None);
+    let asked = world.tokens.seen().await;
+    assert_eq!(
+        (asked.method.as_str(), asked.target.as_str()),
+        (
+            "GET",
+            "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fcognitiveservices.azure.com"
+        )
+    );
+    assert_eq!(asked.header("metadata").as_deref(), Some("true"));
+
+    let env = [("IDENTITY_ENDPOINT", "HOST/msi/token"), ("IDENTITY_HEADER", "app-header-secret")];
+    let section = "managed_identity: true, client_id: id-1";
+    let mut world = built_in("azure", section, &env, &[]).await;
+    world.tokens.will(token("app-1", &life));
+    assert_eq!(world.authorization().await, "Bearer app-1");
+    let asked = world.tokens.seen().await;
+    assert_eq!(
+        asked.target,
+        "/msi/token?api-version=2019-08-01&resource=https%3A%2F%2Fcognitiveservices.azure.com&client_id=id-1"
+    );
+    assert_eq!(asked.header("x-identity-header").as_deref(), Some("app-header-secret"));
+}
+
+/// The dated API under the provider's own name; what a spec lacks is said at the start.
+#[tokio::test]
+async fn azure_of_either_kind() {
+    let section = "api: dated, api_version: 2024-10-21, api_key: key-1";
+    let mut world = built_in("azure", section, &[], &[]).await;
+    let seen = world.served().await;
+    assert_eq!(seen.target, "/openai/deployments/m/chat/completions?api-version=2024-10-21");
+    assert_eq!(seen.header("api-key").as_deref(), Some("key-1"));
+    let mut world = built_in("azure", "api_key: key-1", &[], &[]).await;
+    assert_eq!(world.served().await.target, "/openai/v1/chat/completions");
+    let folder = Folder::new();
+    for (section, expected) in [
+        ("instance: x", "needs `api_key` or `ad_token` or `client_secret`"),
+        (
+            "instance: x, client_secret: s, tenant_id: t",
+            "`client_id` of `oauth_client_credentials` has no value",
+        ),
+        ("instance: x, client_secret: s, client_id: i", "`url` of `oauth_client_credentials` has no value"),
+        ("api: dated, api_key: k, instance: x", "needs `api_version`"),
+    ] {
+        folder.write("c.yaml", &format!("providers:\n  main: {{ spec: azure, {section} }}\n"));
+        let ended = ends(&["-c", "c.yaml"], &folder).await;
+        assert!(ended.errors.contains(expected), "expected `{expected}` in:\n{}", ended.errors);
+    }
+}
+
+/// What `gcloud auth application-default login` writes: a person's refresh token.
+#[tokio::test]
+async fn authorized_user() {
+    let account = r#"{"account":"","client_id":"app.example","client_secret":"d-1/2","quota_project_id":"pays-1","refresh_token":"1//refresh","token_uri":"HOST/token","type": "authorized_user"}"#;
+    let env = [("GOOGLE_APPLICATION_CREDENTIALS", "FOLDER/adc.json")];
+    let mut world = built_in("vertex", "project: p-1", &env, &[("adc.json", account)]).await;
+    world.tokens.will(token("user-1", &json!({ "expires_in": 3599 })));
+    let answer =
+        r#"{"candidates":[{"content":{"role":"model","parts":[{"text":"Hi"}]},"finishReason":"STOP"}]}"#;
+    world.provider.will(Reply::json(200, answer));
+    assert_eq!(world.gateway.chat(HELLO).await.status, 200);
+    let seen = world.provider.seen().await;
+    assert_eq!(
+        seen.target,
+        "/v1beta1/projects/p-1/locations/global/publishers/google/models/m:generateContent"
+    );
+    assert_eq!(seen.header("authorization").as_deref(), Some("Bearer user-1"));
+    assert_eq!(seen.header("x-goog-user-project").as_deref(), Some("pays-1"));
+    let asked = world.tokens.seen().await;
+    assert_eq!((asked.method.as_str(), asked.target.as_str()), ("POST", "/token"));
+    assert_eq!(
+        asked.text(),
+        "grant_type=refresh_token&client_id=app.example&client_secret=d-1%2F2&refresh_token=1%2F%2Frefresh"
+    );
+    // Without a project: an API key, in a header of its own.
+    let mut world = built_in("vertex", "api_key: vertex-key", &[], &[]).await;
+    world.provider.will(Reply::json(200, "{}"));
+    world.gateway.chat(HELLO).await;
+    let seen = world.provider.seen().await;
+    assert_eq!(seen.target, "/v1beta1/publishers/google/models/m:generateContent");
+    assert_eq!(seen.header("x-goog-api-key").as_deref(), Some("vertex-key"));
+    assert_eq!((seen.header("authorization"), world.tokens.unasked()), (None, true));
 }

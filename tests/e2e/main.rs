@@ -19,6 +19,7 @@ mod process;
 mod records;
 mod requests;
 mod rerank;
+mod sockets;
 mod streams;
 mod tls;
 

@@ -86,7 +86,9 @@ async fn routes_need_no_model() {
         ("/team/embed", json!({ "input": "a" }), "/embeddings", "e"),
         ("/free", json!({ "model": "main/x", "messages": [] }), "/chat/completions", "x"),
     ] {
-        upstream.will(Reply::json(200, HI));
+        let vectors =
+            r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5]}],"model":"e"}"#;
+        upstream.will(Reply::json(200, if target == "/embeddings" { vectors } else { HI }));
         assert_eq!(gateway.post(path, &body.to_string()).await.status, 200, "{path}");
         let seen = upstream.seen().await;
         assert_eq!((seen.target.as_str(), &seen.json()["model"]), (target, &json!(sent)), "{path}");

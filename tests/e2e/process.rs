@@ -3,7 +3,9 @@
 use interlingua_tests::folder::Folder;
 use interlingua_tests::gateway::{only, provider, records};
 use interlingua_tests::process::{Process, ends};
+use interlingua_tests::root;
 use interlingua_tests::upstream::{Gate, Reply, Upstream};
+use serde_json::json;
 
 use crate::{HELLO, HELLO_LIVE, HI, STOP, piece};
 
@@ -81,6 +83,47 @@ async fn starts_with_nothing() {
     let (code, output) = server.ended().await;
     assert_eq!(code, Some(0));
     assert!(output.contains(&format!("curl http://{addr}/v1/chat/completions")), "{output}");
+}
+
+/// Whatever the simulator plays, the gateway knows how to ask it.
+#[tokio::test]
+async fn all_that_is_played_answers() {
+    let server = Process::start_bare(&["--listen", "127.0.0.1:0"]).await;
+    let models = server.request("GET", "/v1/models").send().await.json();
+    let played: Vec<&serde_json::Value> = models["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|model| model["id"].as_str().is_some_and(|id| id.starts_with("demo/")))
+        .collect();
+    let fixtures = std::fs::read_dir(root().join("specs/fixtures")).unwrap();
+    let fixtures = fixtures.filter(|entry| {
+        entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "yaml")
+    });
+    assert_eq!(played.len(), fixtures.count());
+    let mut wrong = Vec::new();
+    for model in played {
+        let id = model["id"].as_str().unwrap();
+        let operations: Vec<&str> =
+            model["operations"].as_array().unwrap().iter().filter_map(|name| name.as_str()).collect();
+        let asked = [
+            ("chat", "/v1/chat/completions", json!({ "messages": [{ "role": "user", "content": "Hello" }] })),
+            ("completions", "/v1/completions", json!({ "prompt": "Hello" })),
+            ("embeddings", "/v1/embeddings", json!({ "input": "Hello" })),
+            ("rerank", "/v1/rerank", json!({ "query": "Hello", "documents": ["a", "b"] })),
+        ];
+        let first = asked.into_iter().find(|(operation, _, _)| operations.contains(operation));
+        let Some((operation, path, mut body)) = first else {
+            wrong.push(format!("{id} has {operations:?} only"));
+            continue;
+        };
+        body["model"] = id.into();
+        let answer = server.request("POST", path).json(body.to_string()).send().await;
+        if answer.status != 200 {
+            wrong.push(format!("{operation} of {id}: {} {}", answer.status, answer.text()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Mistakes in a config: exit code 2, and where they are.

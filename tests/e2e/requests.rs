@@ -227,3 +227,21 @@ async fn connections_are_kept() {
     }
     assert_eq!(upstream.connections(), 1);
 }
+
+/// What the operator says overrules, and stands there once.
+#[tokio::test]
+async fn the_operators_headers_are_the_only_ones() {
+    let mut upstream = Upstream::start().await;
+    let section = "headers: { authorization: mine, user-agent: ua, openai-project: p-2 }, project: p-1";
+    let gateway = Gateway::with("openai", &upstream.url(), section).await;
+    upstream.will(Reply::json(200, HI));
+    gateway.post("/main/v1/chat/completions", HELLO).await;
+    let translated = upstream.seen().await;
+    upstream.will(Reply::json(200, "{}"));
+    gateway.post("/main/v1/responses", r#"{"model":"m"}"#).await;
+    for seen in [translated, upstream.seen().await] {
+        for (name, value) in [("authorization", "mine"), ("user-agent", "ua"), ("openai-project", "p-2")] {
+            assert_eq!(seen.header(name).as_deref(), Some(value), "{}", seen.target);
+        }
+    }
+}

@@ -17,7 +17,7 @@ use interlingua_tests::{binary, root};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Longest that one file of tests may take.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(900);
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

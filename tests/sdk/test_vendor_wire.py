@@ -6,6 +6,7 @@ No gateway in between. `vendor-wire.yaml` lists the libraries with OpenAI's call
 import concurrent.futures
 import importlib
 import json
+import logging
 import sys
 import types
 import typing
@@ -69,7 +70,8 @@ class Vendor:
 
     @classmethod
     def setUpClass(cls):
-        cls.facts = cls.facts or EXPECTED["others"].get(cls.spec) or {}
+        # Its own: a class that extends another one is another spec.
+        cls.facts = vars(cls).get("facts") or EXPECTED["others"].get(cls.spec) or {}
         cls.parallel = cls.facts.get("parallel", True)
         cls.url = simulated(cls.spec).result().url
         cls.client = cls.connect()
@@ -199,6 +201,16 @@ class Alike(Vendor):
         calls = choice.message.tool_calls
         return [(call.function.name, call.function.arguments) for call in calls], choice.message
 
+    def embed(self, texts):
+        # OpenAI's own asks for base64 and unpacks it after its types were checked.
+        asked = {"encoding_format": "float"} if self.facts["client"].startswith("openai.") else {}
+        answer = self.client.embeddings.create(model=self.facts["embeds"], input=texts, **asked)
+        return [item.embedding for item in self.check(answer).data]
+
+    def rank(self, query, documents):
+        answer = self.client.rerank.create(model=self.facts["ranks"], query=query, documents=documents)
+        return [(item.index, item.relevance_score) for item in self.check(answer).results]
+
     def call_streamed(self, text):
         found = {}
         if "loose" in self.facts:
@@ -242,6 +254,19 @@ class Embeds:
         self.assertEqual(list(first), list(third))
         self.assertNotEqual(list(first), list(second))
         self.assertTrue(all(isinstance(number, float) for number in first))
+
+
+class Ranks:
+    """Beside `Vendor`, where the library ranks."""
+
+    def rank(self, query, documents):
+        """Places and scores, the best first."""
+        raise NotImplementedError
+
+    def test_rerank(self):
+        ranked = self.rank("Where do llamas live?", ["Pandas eat bamboo.", "Llamas live in the Andes."])
+        self.assertEqual([place for place, _ in ranked], [1, 0])
+        self.assertGreater(ranked[0][1], ranked[1][1])
 
 
 class Mistral(Alike, Embeds, unittest.TestCase):
@@ -298,8 +323,9 @@ class Ai21(Alike, unittest.TestCase):
         return self.client.chat.completions.create(model=self.model, messages=messages, **more)
 
 
-class AzureFoundry(Alike, unittest.TestCase):
+class AzureFoundry(Alike, Embeds, unittest.TestCase):
     spec = "azure-foundry"
+    base = "/models"
 
     @classmethod
     def connect(cls):
@@ -307,11 +333,18 @@ class AzureFoundry(Alike, unittest.TestCase):
         from azure.core.credentials import AzureKeyCredential
 
         return ChatCompletionsClient(
-            endpoint=cls.url + "/models", credential=AzureKeyCredential("k"), retry_total=0, read_timeout=support.SECONDS
+            endpoint=cls.url + cls.base, credential=AzureKeyCredential("k"), retry_total=0, read_timeout=support.SECONDS
         )
 
     def create(self, messages, **more):
         return self.client.complete({"model": self.model, "messages": messages, **more})
+
+    def embed(self, texts):
+        from azure.ai.inference import EmbeddingsClient
+        from azure.core.credentials import AzureKeyCredential
+
+        with EmbeddingsClient(endpoint=self.url + self.base, credential=AzureKeyCredential("k"), retry_total=0) as client:
+            return [item.embedding for item in client.embed(input=texts, model="embedder").data]
 
 
 class Anthropic(Vendor):
@@ -542,7 +575,7 @@ def left_out(raw, read, path=""):
     return gone.union(*(left_out(raw[name], read[name], f"{path}{name}.") for name in raw if name in read))
 
 
-class Cohere(Vendor, Embeds, unittest.TestCase):
+class Cohere(Vendor, Embeds, Ranks, unittest.TestCase):
     spec = "cohere"
 
     @classmethod
@@ -601,6 +634,10 @@ class Cohere(Vendor, Embeds, unittest.TestCase):
             model="embed-v4.0", texts=texts, input_type="search_document", embedding_types=["float"]
         )
         return self.check(answer).embeddings.float_
+
+    def rank(self, query, documents):
+        answer = self.check(self.client.rerank(model="rerank-v4.0-pro", query=query, documents=documents))
+        return [(item.index, item.relevance_score) for item in answer.results]
 
 
 class CohereV1(Vendor, unittest.TestCase):
@@ -904,6 +941,8 @@ class Watsonx(Alike, Embeds, unittest.TestCase):
                 cls.status = answer.status_code
                 return answer
 
+        # It writes every error to the log, too.
+        logging.getLogger("ibm_watsonx_ai").setLevel(logging.CRITICAL + 1)
         http = httpx.Client(transport=Simulated(), timeout=support.SECONDS)
         cls.addClassCleanup(http.close)
         with warnings.catch_warnings(action="ignore"):
@@ -994,20 +1033,33 @@ class Tgi(Vendor, unittest.TestCase):
     test_tools = test_parallel_tools = test_tools_streamed = None
 
 
-class GithubModels(AzureFoundry):
-    spec = "github-models"
+class Tei(Embeds, Vendor, unittest.TestCase):
+    """Text Embeddings Inference's own API."""
+
+    spec = "tei"
+    stream = None
 
     @classmethod
     def connect(cls):
-        from azure.ai.inference import ChatCompletionsClient
-        from azure.core.credentials import AzureKeyCredential
+        import huggingface_hub
 
-        return ChatCompletionsClient(
-            endpoint=cls.url + "/inference", credential=AzureKeyCredential("k"), retry_total=0, read_timeout=support.SECONDS
-        )
+        return huggingface_hub.InferenceClient(timeout=support.SECONDS)
+
+    def embed(self, texts):
+        return self.client.feature_extraction(texts, model=self.url + "/embed").tolist()
+
+    def say(self, text):
+        return self.embed([text])
+
+    test_plain = test_stream = test_tools = test_parallel_tools = test_tools_streamed = test_late_error = test_cut = None
 
 
-class Voyage(Embeds, Vendor, unittest.TestCase):
+class GithubModels(AzureFoundry):
+    spec = "github-models"
+    base = "/inference"
+
+
+class Voyage(Embeds, Ranks, Vendor, unittest.TestCase):
     spec = "voyage"
     stream = None
 
@@ -1019,6 +1071,9 @@ class Voyage(Embeds, Vendor, unittest.TestCase):
 
     def embed(self, texts):
         return self.client.embed(texts, model="voyage-3.5", input_type="document").embeddings
+
+    def rank(self, query, documents):
+        return [(item.index, item.relevance_score) for item in self.client.rerank(query, documents, model="rerank-3").results]
 
     def say(self, text):
         return self.embed([text])
@@ -1053,7 +1108,8 @@ def load_tests(loader, tests, _pattern):
             "spec": spec,
             "facts": facts,
         }
-        case = type(spec, (Alike, unittest.TestCase), members)
+        beside = [mixed for fact, mixed in (("embeds", Embeds), ("ranks", Ranks)) if fact in facts]
+        case = type(spec, (Alike, *beside, unittest.TestCase), members)
         suite.addTests(loader.loadTestsFromTestCase(case))
     return suite
 

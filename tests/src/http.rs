@@ -67,7 +67,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 
     /// Exactly so many bytes; None if there are fewer.
-    async fn exactly(&mut self, count: usize) -> Option<Vec<u8>> {
+    pub async fn exactly(&mut self, count: usize) -> Option<Vec<u8>> {
         while self.buffer.len() < count {
             if !self.more().await {
                 return None;
@@ -117,11 +117,14 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 self.exactly(length.parse().expect("a length is a number")).await.ok_or(BrokenOff)
             }
             None if of_request => Ok(Vec::new()),
-            None => {
-                while self.more().await {}
-                Ok(std::mem::take(&mut self.buffer))
-            }
+            None => Ok(self.rest().await),
         }
+    }
+
+    /// Everything to the end.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        while self.more().await {}
+        std::mem::take(&mut self.buffer)
     }
 
     /// Waits until the other side has closed the connection.

@@ -74,6 +74,11 @@ impl Process {
         Process { addr: addr.unwrap_or_else(|| panic!("no address in `{line}`")), folder, child, output }
     }
 
+    /// Its number; none once it has ended.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// A request to it.
     pub fn request(&self, method: &str, target: &str) -> Request {
         Request::new(self.addr, method, target)

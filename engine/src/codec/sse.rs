@@ -102,6 +102,7 @@ impl Sse {
                 return Ok(None);
             }
             if self.buffer.starts_with(BOM) {
+                self.start = BOM.len();
                 self.line = BOM.len();
                 self.searched = BOM.len();
             }

@@ -75,7 +75,7 @@ impl<'s> Compiler<'s> {
                 let mut inputs = Inputs::new(Value::Absent);
                 inputs.secrets = secrets;
                 let slots = usize::from(self.slots);
-                Run::new(&arena, inputs, slots, 0).test(&cond, Value::Absent).unwrap_or(false)
+                Run::new(&arena, &inputs, slots, 0).test(&cond, Value::Absent).unwrap_or(false)
             }
             (Some(_), None) => false,
         };
@@ -194,20 +194,28 @@ impl<'s> Made<'_, 's, '_> {
 
     fn token_request(&mut self) -> TokenRequest {
         let form = self.members("form");
+        let files: Vec<(String, String)> = self
+            .members("form_files")
+            .into_iter()
+            .map(|(name, file)| (name, file.expose().to_owned()))
+            .collect();
+        if self.section("form_files").iter().filter(|(_, value)| !value.is_null()).count() > files.len() {
+            self.lacks("a file of `form_files` is not set");
+        }
         let json = self.body.get("json").filter(|json| !json.is_null());
         let body = match json {
             Some(json) => {
-                if !form.is_empty() {
+                if !form.is_empty() || self.body.get("form_files").is_some_and(|files| !files.is_null()) {
                     self.compiler.error(codes::AUTH_SHAPE, json.at, "`json` stands beside `form`");
                 }
                 let json = self.compiler.within("json", |compiler| compiler.mapping(json, false));
                 let json = self.json(&json).unwrap_or_default();
                 TokenBody::Json(Secret::new(json.to_string()))
             }
-            None if form.is_empty() => TokenBody::Empty,
+            None if form.is_empty() && files.is_empty() => TokenBody::Empty,
             None => TokenBody::Form(form),
         };
-        self.request(body)
+        TokenRequest { files, ..self.request(body) }
     }
 
     /// What all token requests have.
@@ -225,6 +233,7 @@ impl<'s> Made<'_, 's, '_> {
             headers: self.members("headers"),
             query: self.members("query"),
             body,
+            files: Vec::new(),
             assertion: None,
             basic: None,
         }
@@ -300,7 +309,7 @@ impl<'s> Made<'_, 's, '_> {
         let mut inputs = Inputs::new(Value::Absent);
         inputs.secrets = self.secrets;
         let bytes = self.secrets.iter().map(|secret| secret.expose().len()).sum();
-        let mut run = Run::new(&arena, inputs, usize::from(self.compiler.slots), bytes);
+        let mut run = Run::new(&arena, &inputs, usize::from(self.compiler.slots), bytes);
         let value = run.eval(node).ok()?;
         take(&run, value)
     }

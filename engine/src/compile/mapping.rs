@@ -4,8 +4,8 @@ use super::scope::{Compiler, Known, MAX_NESTING, normal_name};
 use crate::codes;
 use crate::diagnostic::{did_you_mean, quoted};
 use crate::program::ir::{
-    Base, Capture, Carried, Clamp, Cond, Const, Each, Fault, Find, FromJson, If, Join, Let, Lookup, Member,
-    Merge, Merging, Node, Pick, PickAt, Place, Source, Switch, Table,
+    Base, Capture, Carried, Choice, Clamp, Cond, Const, Each, Fault, Find, FromJson, If, Join, Let, Lookup,
+    Member, Merge, Merging, Node, Pick, PickAt, Place, Source, Switch, Table,
 };
 use crate::spec::yaml::{At, Key, Kind, Node as Yaml};
 use crate::standard::{LeafSet, Shape};
@@ -248,7 +248,9 @@ impl<'s> Compiler<'s> {
         };
         let node = match operator {
             "$literal" => Some(Node::Const(Const::json(&value.to_json()))),
-            "$first" => self.nodes(operator, value, carry).map(Node::First),
+            "$first" => self
+                .nodes(operator, value, carry)
+                .map(|nodes| Node::First(nodes.into_iter().map(Choice::new).collect())),
             "$if" => self.branch(value, members, carry),
             "$switch" => self.switch(value, members, carry),
             "$lookup" => self.lookup(yaml, value, members, carry),
@@ -817,7 +819,7 @@ impl<'s> Compiler<'s> {
         self.fragment_stack.push(name);
         for (key, node, known) in bound {
             let slot = self.bind(key.at, &key.text, known);
-            slots.push((slot, node));
+            slots.push((slot, Choice::new(node)));
         }
         let pointer = std::mem::take(&mut self.pointer);
         self.pointer = vec!["fragments".to_owned(), name.to_owned()];
@@ -834,7 +836,7 @@ impl<'s> Compiler<'s> {
         if slots.is_empty() {
             return Some(body);
         }
-        Some(Node::Let(Box::new(Let { slots: slots.into(), body })))
+        Some(Node::Let(Box::new(Let { slots: slots.into(), body: Choice::new(body) })))
     }
 }
 

@@ -165,8 +165,8 @@ pub(crate) struct Compiler<'s> {
     pub(crate) documents: bool,
     /// What the mapping of a stream's usage reads, while it is compiled.
     pub(crate) counted: Counted,
-    /// The usage mappings of the stream being compiled.
-    pub(crate) usages: Vec<Counts>,
+    /// The usage mappings of the stream being compiled, those that may be shared with how they are written.
+    pub(crate) usages: Vec<(Option<String>, Counts)>,
 }
 
 impl Compiler<'_> {

@@ -193,7 +193,7 @@ impl<'s> Compiler<'s> {
         let node = self.within("upstream", |this| this.place_text(url, "url", Place::Header));
         // It reads settings alone, and those are constants.
         let arena = Arena::new();
-        let mut run = Run::new(&arena, Inputs::new(Value::Absent), usize::from(self.slots), 0);
+        let mut run = Run::new(&arena, &Inputs::new(Value::Absent), usize::from(self.slots), 0);
         let value = run.eval(&node).map_err(|stop| stop.message());
         match value.map(|value| (value.is_absent(), value.text(&arena))) {
             Ok((true, _)) => None,
@@ -479,6 +479,8 @@ impl<'s> Compiler<'s> {
         };
         let pass = body.get("pass").and_then(Yaml::as_seq).map(|calls| Pass {
             calls: calls.iter().filter_map(Yaml::as_str).map(Call::parse).collect(),
+            forward: texts(body.get("forward")).map(str::to_owned).collect(),
+            subprotocols: texts(body.get("subprotocols")).map(Glob::new).collect(),
             record: self.member_of(body, "record"),
         });
         let response_slots = self.slots;
@@ -686,6 +688,11 @@ impl<'s> Compiler<'s> {
 /// The members of a section, none if it is not there.
 pub(super) fn section<'s>(yaml: &'s Yaml, key: &str) -> &'s [(Key, Yaml)] {
     yaml.as_map().and_then(|map| find(map, key)).and_then(Yaml::as_map).unwrap_or_default()
+}
+
+/// The texts of a list.
+fn texts(list: Option<&Yaml>) -> impl Iterator<Item = &str> {
+    list.and_then(Yaml::as_seq).unwrap_or_default().iter().filter_map(Yaml::as_str)
 }
 
 fn one_or_many(yaml: Option<&Yaml>) -> Vec<&Yaml> {

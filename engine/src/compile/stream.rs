@@ -108,7 +108,7 @@ impl<'s> Compiler<'s> {
             events: events.into(),
             each,
             at_end,
-            usages: std::mem::take(&mut self.usages).into(),
+            usages: std::mem::take(&mut self.usages).into_iter().map(|(_, counts)| counts).collect(),
             slots: usize::from(self.slots),
         };
         self.pointer.pop();
@@ -181,10 +181,11 @@ impl<'s> Compiler<'s> {
         self.counted = Counted { locals: self.locals.len(), ..Counted::default() };
         let node = self.member_of(yaml, "usage")?;
         let states = (!self.counted.more).then_some(self.counted.states);
-        let program = format!("{node:?}");
-        let known = self.usages.iter().position(|known| format!("{:?}", known.node) == program);
+        // What is written alike and reads nothing from around it is the same program.
+        let written = yaml.get("usage").filter(|_| states.is_some()).map(|usage| usage.to_json().to_string());
+        let known = self.usages.iter().position(|(known, _)| written.is_some() && *known == written);
         let place = known.unwrap_or_else(|| {
-            self.usages.push(Counts { node, states });
+            self.usages.push((written, Counts { node, states }));
             self.usages.len() - 1
         });
         u16::try_from(place).ok()

@@ -16,7 +16,7 @@ pub use value::{Array, Object, Value};
 pub use write::{write_line, write_value};
 
 pub(crate) use decimal::Decimal;
-pub(crate) use parse::DEFAULT_DEPTH;
+pub(crate) use parse::{DEFAULT_DEPTH, parse_lazily};
 pub(crate) use write::{write_compact, write_text};
 
 pub(crate) use number::{Sum, as_f64, as_i64, compare, same_number};

@@ -86,6 +86,25 @@ pub fn scan<'a>(text: &'a str, arena: &'a Arena, options: &ParseOptions<'_>) -> 
     Ok(value)
 }
 
+/// JSON text within a document: checked, and kept as text until somebody looks into it. Where a name stands twice, the
+/// last one wins.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn parse_lazily<'a>(
+    text: &'a str,
+    arena: &'a Arena,
+    depth: usize,
+) -> Result<Value<'a>, ParseError> {
+    let options = ParseOptions::lenient(depth);
+    let mut parser = Parser::new(text, arena, &options);
+    let value = match parser.token() {
+        Some(b'{' | b'[') => parser.lazy().and_then(|value| parser.end().map(|()| value)),
+        _ => parser.value::<true>().and_then(|value| parser.end().map(|()| value)),
+    };
+    value.map_err(|fault| parser.located(&fault))
+}
+
 struct Parser<'a, 'o> {
     text: &'a str,
     bytes: &'a [u8],

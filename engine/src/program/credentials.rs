@@ -55,6 +55,8 @@ pub struct TokenRequest {
     pub query: Vec<(String, Secret)>,
     /// Its body.
     pub body: TokenBody,
+    /// Members of the form whose values are texts of files, read for each request.
+    pub files: Vec<(String, String)>,
     /// An assertion that is made anew for each request, as the form's member `assertion`.
     pub assertion: Option<Assertion>,
     /// Id and secret for an `authorization: Basic` header.

@@ -306,6 +306,21 @@ impl Member {
 
 pub(crate) type Members = Box<[Member]>;
 
+/// A mapping that is skipped where nothing can come of it.
+#[derive(Debug)]
+pub(crate) struct Choice {
+    pub(crate) node: Node,
+    /// What the request must have for the node to come to something.
+    pub(crate) needs: Needs,
+}
+
+impl Choice {
+    pub(crate) fn new(node: Node) -> Self {
+        let needs = Needs::node(&node);
+        Self { node, needs }
+    }
+}
+
 /// A compiled mapping.
 #[derive(Debug)]
 pub(crate) enum Node {
@@ -315,7 +330,7 @@ pub(crate) enum Node {
     Render(Box<Rendered>),
     Object(Members),
     List(Box<[Node]>),
-    First(Box<[Node]>),
+    First(Box<[Choice]>),
     If(Box<If>),
     Switch(Box<Switch>),
     Lookup(Box<Lookup>),
@@ -482,8 +497,8 @@ pub(crate) enum PickAt {
 
 #[derive(Debug)]
 pub(crate) struct Let {
-    pub(crate) slots: Box<[(u16, Node)]>,
-    pub(crate) body: Node,
+    pub(crate) slots: Box<[(u16, Choice)]>,
+    pub(crate) body: Choice,
 }
 
 #[derive(Debug)]

@@ -69,7 +69,8 @@ impl Needs {
             Node::Object(members) => {
                 members.iter().fold(Needs::NEVER, |needs, member| needs.or(member.needs))
             }
-            Node::List(nodes) | Node::First(nodes) | Node::Concat(nodes) => Needs::all(nodes),
+            Node::First(choices) => choices.iter().fold(Needs::NEVER, |needs, choice| needs.or(choice.needs)),
+            Node::List(nodes) | Node::Concat(nodes) => Needs::all(nodes),
             Node::If(branch) => {
                 let holds = Needs::condition(&branch.cond);
                 // That the condition holds may say something by itself.
@@ -87,6 +88,7 @@ impl Needs {
             },
             Node::Join(join) => Needs::node(&join.items),
             Node::Flatten(node) | Node::ToJson(node) | Node::Trim(node) => Needs::node(node),
+            Node::Let(binding) => binding.body.needs,
             Node::Clamp(clamp) => Needs::node(&clamp.value),
             Node::Capture(capture) => Needs::node(&capture.value),
             Node::Pick(pick) if !matches!(pick.at, PickAt::Computed(_)) => Needs::node(&pick.value),

@@ -1,11 +1,17 @@
 //! Operations whose bytes pass: which calls there are, and what the record learns of their answers.
 
+use super::facts::Glob;
 use super::ir::Node;
+
+/// What stands in the place of a method where a call becomes a WebSocket.
+pub const WEBSOCKET: &str = "WEBSOCKET";
 
 /// The calls below an operation's path.
 #[derive(Debug)]
 pub struct Pass {
     pub(crate) calls: Vec<Call>,
+    pub(crate) forward: Vec<String>,
+    pub(crate) subprotocols: Vec<Glob>,
     pub(crate) record: Option<Node>,
 }
 
@@ -42,6 +48,16 @@ impl Pass {
         if others.is_empty() { Found::No } else { Found::Otherwise(others) }
     }
 
+    /// Headers of the client that go on, names in lower case.
+    pub fn forward(&self) -> impl Iterator<Item = &str> {
+        self.forward.iter().map(String::as_str)
+    }
+
+    /// Whether that subprotocol of a WebSocket goes on: what is not known may hold the client's key.
+    pub fn speaks(&self, subprotocol: &str) -> bool {
+        self.subprotocols.iter().any(|glob| glob.matches(subprotocol))
+    }
+
     /// As the spec writes them: `GET /{}/content`.
     pub fn calls(&self) -> impl Iterator<Item = String> {
         self.calls.iter().map(|call| {
@@ -73,12 +89,15 @@ impl Call {
 
 #[cfg(test)]
 mod tests {
-    use super::{Call, Found, Pass};
+    use super::{Call, Found, Glob, Pass};
 
     #[test]
     fn calls() {
         let calls = ["POST", "GET /{id}", "DELETE /{id}", "GET /{id}/content"].map(Call::parse).into();
-        let pass = Pass { calls, record: None };
+        let subprotocols = vec![Glob::new("realtime"), Glob::new("beta.*")];
+        let pass = Pass { calls, forward: Vec::new(), subprotocols, record: None };
+        assert!(pass.speaks("realtime") && pass.speaks("beta.v1"));
+        assert!(!pass.speaks("realtime2") && !pass.speaks("key.beta.v1"));
         assert_eq!(pass.find("POST", &[]), Found::Yes);
         assert_eq!(pass.find("GET", &["a"]), Found::Yes);
         assert_eq!(pass.find("GET", &["a", "content"]), Found::Yes);

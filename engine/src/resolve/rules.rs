@@ -5,6 +5,7 @@
 use super::{Key, Node};
 use crate::codes::{self, Code};
 use crate::diagnostic::{SpecError, did_you_mean, pointer_join, quoted};
+use crate::program::pass::WEBSOCKET;
 
 /// Names in a provider's section of the configuration that are no variables of a spec.
 const RESERVED_VARIABLES: &[&str] = &[
@@ -33,7 +34,10 @@ const FRAMING_HEADERS: &[&str] = &[
 const NEVER_STREAMED: &[&str] = &["embeddings", "images", "rerank"];
 
 /// What may be said of an operation whose bytes pass.
-const PASSING_KEYS: &[&str] = &["path", "pass", "headers", "query", "record"];
+const PASSING_KEYS: &[&str] = &["path", "pass", "headers", "query", "forward", "subprotocols", "record"];
+
+/// Headers in which clients send credentials: theirs are for the gateway.
+const CLIENT_CREDENTIALS: &[&str] = &["authorization", "cookie", "x-api-key", "api-key"];
 
 /// Keys of a step that say when or how often, but do nothing.
 const STEP_CONDITIONS: &[&str] = &["if", "for", "choice"];
@@ -215,9 +219,15 @@ impl Check {
         if operation.get("pass").is_some() {
             return self.passing(key, operation);
         }
-        if let Some((record, _)) = operation.entry("record") {
-            let message = "`record` reads answers whose bytes pass, this operation translates them";
-            self.error_at_key(codes::OPERATION_SHAPE, record, message, "add `pass:`, or remove it");
+        for (name, what) in [
+            ("record", "reads answers whose bytes pass"),
+            ("forward", "names headers of calls whose bytes pass"),
+            ("subprotocols", "is for calls whose bytes pass"),
+        ] {
+            if let Some((key, _)) = operation.entry(name) {
+                let message = format!("`{name}` {what}, this operation translates them");
+                self.error_at_key(codes::OPERATION_SHAPE, key, message, "add `pass:`, or remove it");
+            }
         }
         for (needed, what) in [
             ("path", "where the call goes"),
@@ -260,6 +270,28 @@ impl Check {
         }
         let pointer = format!("{}/headers", self.pointer);
         self.each_in(operation.get("headers"), &pointer, Check::header);
+        let text = |node: &Node| node.as_str().unwrap_or_default().to_owned();
+        for item in operation.get("forward").and_then(Node::as_seq).unwrap_or_default() {
+            let name = text(item);
+            let framing = FRAMING_HEADERS.contains(&&*name) || name.starts_with("sec-websocket-");
+            if framing || CLIENT_CREDENTIALS.contains(&&*name) {
+                let message =
+                    format!("the header {} of a client goes no further than the gateway", quoted(&name));
+                self.within("forward", |rules| rules.error(codes::RESERVED_NAME, item, message, "remove it"));
+            }
+        }
+        let calls = operation.get("pass").and_then(Node::as_seq).unwrap_or_default();
+        if let Some((key, _)) = operation.entry("subprotocols")
+            && !calls.iter().any(|call| text(call).starts_with(WEBSOCKET))
+        {
+            let message = "none of the operation's calls is a WebSocket";
+            self.error_at_key(
+                codes::OPERATION_SHAPE,
+                key,
+                message,
+                "add `WEBSOCKET` to `pass`, or remove it",
+            );
+        }
     }
 
     fn via(&mut self, key: &Key, operation: &Node, via: &Node, operations: Option<&Node>) {

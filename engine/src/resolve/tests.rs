@@ -121,7 +121,7 @@ fn what_a_child_breaks_is_its_own_mistake() {
     check(
         &[("kid.yaml", &kid), ("root.yaml", ROOT)],
         &["root"],
-        "kid.yaml:8:5: error[E0201]: unknown key `gone`\n  help: known here: via, method, path, headers, query, index, reject, unsupported, request, response, pass, record, stream\n\
+        "kid.yaml:8:5: error[E0201]: unknown key `gone`\n  help: known here: via, method, path, headers, query, index, reject, unsupported, request, response, pass, forward, subprotocols, record, stream\n\
          kid.yaml:8:5: error[E0306]: null removes what the parent says, and `root` has no `gone` here\n  help: remove the key; null itself is written `$literal: null`",
     );
     let kid = child(

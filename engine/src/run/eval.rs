@@ -3,10 +3,10 @@
 use super::path::position;
 use super::scope::{Ran, Run, Stop};
 use super::url::percent_encode;
-use crate::json::{ParseOptions, Sum, Value, as_i64, compare, parse, same, write_compact};
+use crate::json::{Sum, Value, as_i64, compare, parse_lazily, same, write_compact};
 use crate::program::ir::{
-    Capture, Carried, Clamp, Fault, Find, FromJson, Let, Lookup, Member, Merge, Node, Path, Pick, PickAt,
-    Piece, Place, Switch, Text,
+    Capture, Carried, Choice, Clamp, Fault, Find, FromJson, Let, Lookup, Member, Merge, Node, Path, Pick,
+    PickAt, Piece, Place, Switch, Text,
 };
 use bumpalo::collections::Vec as BumpVec;
 use std::cmp::Ordering;
@@ -164,9 +164,12 @@ impl<'a> Run<'a> {
     }
 
     #[inline(never)]
-    fn first(&mut self, nodes: &'a [Node]) -> Ran<Value<'a>> {
-        for node in nodes {
-            let value = self.eval(node)?;
+    fn first(&mut self, choices: &'a [Choice]) -> Ran<Value<'a>> {
+        for choice in choices {
+            if !choice.needs.met_by(self.inputs.present) {
+                continue;
+            }
+            let value = self.eval(&choice.node)?;
             if !value.is_absent() {
                 return Ok(value);
             }
@@ -356,8 +359,7 @@ impl<'a> Run<'a> {
             return Ok(value);
         }
         self.burn(text.len())?;
-        let options = ParseOptions::lenient(crate::json::DEFAULT_DEPTH);
-        parse(text, self.arena, &options).map_err(|error| {
+        parse_lazily(text, self.arena, crate::json::DEFAULT_DEPTH).map_err(|error| {
             let message = format!("`{}` is not valid JSON: {}", from.name, error.reason);
             Stop::refused(message, Some(&from.name))
         })
@@ -502,11 +504,18 @@ impl<'a> Run<'a> {
 
     #[inline(never)]
     fn bind(&mut self, binding: &'a Let) -> Ran<Value<'a>> {
-        for (slot, node) in &binding.slots {
-            let value = self.eval(node)?;
+        if !binding.body.needs.met_by(self.inputs.present) {
+            return Ok(Value::Absent);
+        }
+        for (slot, choice) in &binding.slots {
+            let value = if choice.needs.met_by(self.inputs.present) {
+                self.eval(&choice.node)?
+            } else {
+                Value::Absent
+            };
             self.set_slot(*slot, value);
         }
-        self.eval(&binding.body)
+        self.eval(&binding.body.node)
     }
 }
 

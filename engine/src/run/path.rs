@@ -52,6 +52,12 @@ impl<'a> Run<'a> {
             },
             Root::Current => current,
             Root::Document => &self.inputs.document,
+            Root::Ordinary | Root::Extra => &self.inputs.ordinary,
+            Root::Event => &self.inputs.event,
+            Root::Fact(fact) => match self.inputs.fact_values.get(usize::from(*fact)) {
+                Some(fact) => fact,
+                None => return Reached::Slowly,
+            },
             _ => return Reached::Slowly,
         };
         for step in &path.steps {

@@ -70,6 +70,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) status: u16,
     pub(crate) headers: &'a [(String, String)],
     pub(crate) facts: &'a [Const],
+    /// The same as values, where they are read often.
+    pub(crate) fact_values: &'a [Value<'a>],
     pub(crate) secrets: &'a [Secret],
     pub(crate) indexes: &'a [Index],
 }
@@ -91,6 +93,7 @@ impl<'a> Inputs<'a> {
             status: 0,
             headers: &[],
             facts: &[],
+            fact_values: &[],
             secrets: &[],
             indexes: &[],
         }
@@ -117,10 +120,10 @@ pub(crate) struct Run<'a> {
 impl<'a> Run<'a> {
     /// `slots`: how many loop variables the program uses; `bytes`: size of the input.
     #[inline]
-    pub(crate) fn new(arena: &'a Arena, inputs: Inputs<'a>, slots: usize, bytes: usize) -> Self {
+    pub(crate) fn new(arena: &'a Arena, inputs: &Inputs<'a>, slots: usize, bytes: usize) -> Self {
         Self {
             arena,
-            inputs,
+            inputs: *inputs,
             state: Vec::new(),
             slots: arena.slots(slots),
             found: arena.vec(0),

@@ -68,6 +68,9 @@ const ANSWER_NAMES: [&[&str]; 2] = [
 /// Longest message taken from an error body that the spec cannot read, in characters.
 const MAX_FOREIGN_MESSAGE: usize = 500;
 
+/// The message of an error that has none.
+pub(crate) const UNTOLD: &str = "the provider reported an error without a message";
+
 /// Longest first line of a body that is no JSON, in characters.
 const MAX_PLAIN_MESSAGE: usize = 300;
 
@@ -86,7 +89,7 @@ impl Operation {
             .map_err(|error| Failure::malformed(&error.to_string()))?;
         let facts = operation.facts.of(exchange.fact_model());
         let inputs = operation.inputs(document, exchange, &answer.head, &facts);
-        if let Some(failure) = operation.hidden_failure(&arena, inputs, answer.body.len())? {
+        if let Some(failure) = operation.hidden_failure(&arena, &inputs, answer.body.len())? {
             return Err(failure);
         }
         let (standard, passes) = match &operation.response {
@@ -97,7 +100,7 @@ impl Operation {
                 (document, self.via.is_none() && exchange.undo.is_empty())
             }
             Some(node) => {
-                let mut run = Run::new(&arena, inputs, operation.slots, answer.body.len());
+                let mut run = Run::new(&arena, &inputs, operation.slots, answer.body.len());
                 let value = run.eval(node).map_err(|stop| Failure::malformed(&stop.message()))?;
                 (value.open(&arena), false)
             }
@@ -106,6 +109,12 @@ impl Operation {
             ANSWER_NAMES.iter().fold(standard, |value, place| undo(value, place, &exchange.undo, &arena));
         if standard.as_object().is_none() {
             return Err(Failure::malformed("nothing in it is an answer"));
+        }
+        if !holds_answer(operation.standard.name(), standard, operation.response.is_some()) {
+            // Some providers tell errors under status 200.
+            let failure = read_failure(&operation.errors, &arena, &inputs, answer.body.len());
+            let told = failure.message != UNTOLD;
+            return Err(if told { failure } else { Failure::malformed("nothing in it is an answer") });
         }
         let choice = first_choice(standard);
         let decoded = Decoded {
@@ -143,7 +152,7 @@ impl Operation {
         };
         let facts = operation.facts.of(exchange.fact_model());
         let inputs = operation.inputs(document, exchange, &answer.head, &facts);
-        let mut failure = read_failure(&operation.errors, &arena, inputs, answer.body.len());
+        let mut failure = read_failure(&operation.errors, &arena, &inputs, answer.body.len());
         if failure.message.is_empty() {
             failure.message = foreign_message(document, answer, &arena);
         }
@@ -178,7 +187,7 @@ impl Operation {
     pub(crate) fn hidden_failure<'a>(
         &'a self,
         arena: &'a Arena,
-        inputs: Inputs<'a>,
+        inputs: &Inputs<'a>,
         bytes: usize,
     ) -> Result<Option<Failure>, Failure> {
         let Some(when) = &self.errors.when else {
@@ -193,6 +202,30 @@ impl Operation {
     }
 }
 
+/// Whether an answer in the standard format has what it was asked for. One that was made of another
+/// format may be nothing but what the mapping adds: then neither a message nor the usage has a word.
+fn holds_answer(operation: &str, answer: Value<'_>, mapped: bool) -> bool {
+    let list = |name: &str| answer.get(name).as_array();
+    match operation {
+        "chat" | "completions" => match list("choices") {
+            Some(choices) if mapped => {
+                Usage::of(answer.get("usage")).is_some()
+                    || choices.iter().any(|choice| says_something(*choice))
+            }
+            choices => choices.is_some(),
+        },
+        "embeddings" | "images" => list("data").is_some(),
+        _ => true,
+    }
+}
+
+/// Whether anything but the role stands in a choice.
+fn says_something(choice: Value<'_>) -> bool {
+    let message = choice.get("message").as_object().unwrap_or_default();
+    !choice.get("text").is_missing()
+        || message.iter().any(|(name, value)| *name != "role" && !value.is_missing())
+}
+
 pub(crate) fn first_choice(standard: Value<'_>) -> Value<'_> {
     standard.get("choices").as_array().and_then(|choices| choices.first()).copied().unwrap_or(Value::Absent)
 }
@@ -201,7 +234,7 @@ pub(crate) fn first_choice(standard: Value<'_>) -> Value<'_> {
 pub(crate) fn read_failure<'a>(
     errors: &'a Errors,
     arena: &'a Arena,
-    inputs: Inputs<'a>,
+    inputs: &Inputs<'a>,
     bytes: usize,
 ) -> Failure {
     let http = inputs.status;
@@ -214,7 +247,7 @@ pub(crate) fn read_failure<'a>(
     let status = text(&errors.status)
         .and_then(|status| status.parse::<u16>().ok())
         .filter(|status| (400..=599).contains(status))
-        .or(Some(http).filter(|status| *status >= 400));
+        .or(Some(http).filter(|status| (400..=599).contains(status)));
     let mut failure = match (status, class) {
         (Some(status), class) => Failure::new(status, class.unwrap_or_else(|| Class::of_status(status)), ""),
         (None, Some(class)) => Failure::of_class(class, String::new()),
@@ -222,7 +255,7 @@ pub(crate) fn read_failure<'a>(
     };
     failure.message = text(&errors.message).unwrap_or_default();
     if failure.message.is_empty() && http < 400 {
-        "the provider reported an error without a message".clone_into(&mut failure.message);
+        UNTOLD.clone_into(&mut failure.message);
     }
     failure.kind =
         text(&errors.kind).unwrap_or_else(|| default_kind(failure.class, failure.status).to_owned());
@@ -244,6 +277,15 @@ fn default_code(class: Class) -> Option<&'static str> {
 
 /// A message for an error body that the spec does not know: whatever text it holds, if it is short.
 fn foreign_message<'a>(document: Value<'a>, answer: &Answer<'a>, arena: &'a Arena) -> String {
+    if let Some(found) = any_message(document, arena) {
+        return found;
+    }
+    let plain = if document.is_absent() { plain_message(answer.body) } else { None };
+    plain.unwrap_or_else(|| format!("the provider answered with status {}", answer.head.status))
+}
+
+/// Whatever text stands where providers put messages.
+pub(crate) fn any_message<'a>(document: Value<'a>, arena: &'a Arena) -> Option<String> {
     let candidates = [
         document.get("error").get("message"),
         document.get("message"),
@@ -251,12 +293,8 @@ fn foreign_message<'a>(document: Value<'a>, answer: &Answer<'a>, arena: &'a Aren
         document.get("error"),
         document,
     ];
-    let found = candidates.iter().find_map(|value| value.text(arena)).unwrap_or_default();
-    if !found.is_empty() {
-        return found.chars().take(MAX_FOREIGN_MESSAGE).collect();
-    }
-    let plain = if document.is_absent() { plain_message(answer.body) } else { None };
-    plain.unwrap_or_else(|| format!("the provider answered with status {}", answer.head.status))
+    let found = candidates.iter().find_map(|value| value.text(arena)).filter(|text| !text.is_empty())?;
+    Some(found.chars().take(MAX_FOREIGN_MESSAGE).collect())
 }
 
 /// The first line of a body that is no JSON, if it is for people: short, printable, and no page.

@@ -204,6 +204,11 @@ impl Assembler {
         self.choices.first().and_then(|choice| choice.finish.as_deref())
     }
 
+    /// Whether there is a choice.
+    pub(crate) fn has_begun(&self) -> bool {
+        !self.choices.is_empty()
+    }
+
     /// Whether every choice that was begun has its finish reason, and there is one.
     pub(crate) fn is_finished(&self) -> bool {
         !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_some())

@@ -23,6 +23,15 @@ impl Observed {
         self.usage = later.usage.or(self.usage.take());
         self.model = later.model.or(self.model.take());
     }
+
+    /// Of a session with several answers: their tokens are counted together.
+    pub fn sum(&mut self, later: Observed) {
+        self.usage = match (self.usage.take(), later.usage) {
+            (Some(sum), Some(usage)) => Some(sum.plus(&usage)),
+            (sum, usage) => usage.or(sum),
+        };
+        self.model = later.model.or(self.model.take());
+    }
 }
 
 /// Names of the operations whose bytes may pass, and the clients' paths behind `/v1`.
@@ -42,7 +51,7 @@ impl Operation {
         let Some(document) = document else { return Observed::default() };
         let facts = self.facts.of(exchange.fact_model());
         let inputs = self.inputs(document, exchange, head, &facts);
-        let mut run = Run::new(&arena, inputs, self.slots, json.len());
+        let mut run = Run::new(&arena, &inputs, self.slots, json.len());
         let Ok(value) = run.eval(record) else { return Observed::default() };
         let value = value.open(&arena);
         let usage = Usage::of(value.get("usage"));

@@ -1,6 +1,6 @@
 //! The client's request to the provider's.
 
-use crate::json::{Arena, DEFAULT_DEPTH, ParseOptions, Value, parse, write_value};
+use crate::json::{Arena, DEFAULT_DEPTH, ParseOptions, Value, as_i64, parse, write_value};
 use crate::options::Options;
 use crate::program::Operation;
 use crate::program::head::{Address, HeaderValue, is_fit};
@@ -132,6 +132,8 @@ pub struct Exchange {
     pub(crate) now: u64,
     /// The client wants usage in the stream.
     pub(crate) usage_wanted: bool,
+    /// How many choices the client wants.
+    pub(crate) choices: usize,
     /// The fields of the normalised request that answers read, as JSON text; empty if none.
     pub(crate) request: String,
     pub(crate) undo: Undo,
@@ -151,6 +153,13 @@ impl Exchange {
 
     pub(crate) fn fact_model(&self) -> &str {
         self.base_model.as_deref().unwrap_or(&self.model)
+    }
+}
+
+fn choices_of(request: Value<'_>) -> usize {
+    match request.get("n") {
+        Value::Number(literal) => as_i64(literal).and_then(|n| usize::try_from(n).ok()).unwrap_or(1),
+        _ => 1,
     }
 }
 
@@ -202,9 +211,12 @@ impl Operation {
         inputs.id = target.id;
         inputs.now = target.now;
         inputs.facts = &facts;
+        let fact_values = arena.slots(facts.len());
+        fact_values.iter_mut().zip(facts.iter()).for_each(|(slot, fact)| *slot = fact.value());
+        inputs.fact_values = fact_values;
         inputs.secrets = &self.secrets;
         inputs.indexes = &self.indexes;
-        let mut run = Run::new(arena, inputs, self.slots, bytes);
+        let mut run = Run::new(arena, &inputs, self.slots, bytes);
         self.refuse(&mut run)?;
         let body = run.eval(&self.request).map_err(|stop| stop.into_refusal())?;
         let losses = self.losses(&run, &normalised, target)?;
@@ -215,6 +227,7 @@ impl Operation {
             base_model: target.base_model.map(str::to_owned),
             id: target.id.to_owned(),
             now: target.now,
+            choices: choices_of(ordinary),
             usage_wanted: ordinary.get("stream_options").get("include_usage").as_bool() == Some(true),
             request: self.kept(document),
             undo,

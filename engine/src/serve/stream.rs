@@ -1,6 +1,6 @@
 //! A provider's stream to the client's.
 
-use super::answer::{AnswerHead, read_failure};
+use super::answer::{AnswerHead, UNTOLD, any_message, read_failure};
 use super::assemble::{Assembler, DONE, Form, TooMany, write_failure};
 use super::failure::{Class, Failure};
 use super::observe::{Observer, Seen};
@@ -202,8 +202,14 @@ impl StreamDecoder {
             let done = stream.and_then(|stream| stream.done.as_deref());
             if whole || done == Some(frame.data.trim()) {
                 self.core.frame(&self.operation, &self.exchange, &frame, out);
-                if self.core.mode == Mode::Pass && !out.ends_with(b"\n\n") && !out.is_empty() {
-                    out.extend_from_slice(b"\n\n");
+                if self.core.mode == Mode::Pass && !out.is_empty() {
+                    // An empty line ends an event.
+                    let missing = match () {
+                        () if out.ends_with(b"\n\n") || out.ends_with(b"\n\r\n") => "",
+                        () if out.ends_with(b"\n") => "\n",
+                        () => "\n\n",
+                    };
+                    out.extend_from_slice(missing.as_bytes());
                 }
             }
         }
@@ -286,8 +292,12 @@ impl Core {
     fn pass(&mut self, operation: &Operation, exchange: &Exchange, frame: &Frame<'_>, out: &mut Vec<u8>) {
         let done = operation.stream.as_ref().and_then(|stream| stream.done.as_deref());
         let seen = self.observer.see(frame, done, exchange.usage_wanted, &self.arena);
+        // Clients look for a message in an object.
+        let failure = (seen == Seen::Error).then(|| self.told(operation, exchange, frame));
         match seen {
             Seen::Drop | Seen::Malformed => {}
+            Seen::Done if !self.observer.first_seen => {}
+            Seen::Error if !self.observer.told => {}
             // Nothing but the word, whatever else its event held.
             Seen::Done if frame.raw.trim_ascii() != DONE.trim_ascii() => out.extend_from_slice(DONE),
             _ if frame.odd || simdutf8::basic::from_utf8(frame.raw).is_err() => write_event(frame, out),
@@ -295,13 +305,20 @@ impl Core {
         }
         match seen {
             Seen::Pass | Seen::Drop => {}
+            Seen::Done if !self.observer.first_seen => self.fail(cut(), out),
             Seen::Done => self.progress = Progress::Ended,
             Seen::Malformed => {
                 self.fail(Failure::malformed("a message of the stream is not JSON"), out);
             }
             Seen::Error => {
-                self.failure = Some(self.told(operation, exchange, frame));
-                self.progress = Progress::Failed;
+                let told = self.observer.told;
+                let failure = failure.unwrap_or_else(cut);
+                if told {
+                    self.failure = Some(failure);
+                    self.progress = Progress::Failed;
+                } else {
+                    self.fail(failure, out);
+                }
             }
         }
         self.arena.reset();
@@ -313,7 +330,13 @@ impl Core {
         let document =
             parse(frame.data, &arena, &ParseOptions::lenient(DEFAULT_DEPTH)).unwrap_or(Value::Absent);
         let inputs = self.inputs(operation, exchange, document, frame.event);
-        read_failure(&operation.errors, &arena, inputs, frame.data.len())
+        let mut failure = read_failure(&operation.errors, &arena, &inputs, frame.data.len());
+        if failure.message == UNTOLD
+            && let Some(message) = any_message(document, &arena)
+        {
+            failure.message = message;
+        }
+        failure
     }
 
     fn inputs<'a>(
@@ -357,7 +380,7 @@ impl Core {
         let mut inputs = operation.inputs(document, exchange, &head, &facts);
         inputs.event = if event.is_empty() { Value::Absent } else { Value::Text(event) };
         let slots = stream.slots.max(operation.errors.slots);
-        let mut run = Run::new(arena, inputs, slots, data.len());
+        let mut run = Run::new(arena, &inputs, slots, data.len());
         run.state = state;
         let ran = self.read_message(&mut run, operation, stream, data.len(), out);
         let state = std::mem::take(&mut run.state);
@@ -395,7 +418,7 @@ impl Core {
         if let Some(when) = &operation.errors.when
             && run.test(when, Value::Absent)?
         {
-            let failure = read_failure(&operation.errors, run.arena, run.inputs, bytes);
+            let failure = read_failure(&operation.errors, run.arena, &run.inputs, bytes);
             return Ok(Flow::Fail(Box::new(failure)));
         }
         let document = run.inputs.document;
@@ -554,7 +577,7 @@ impl Core {
         let flow = match &step.error {
             Some(StepError::Mapping) => {
                 let bytes = 0;
-                Flow::Fail(Box::new(read_failure(&operation.errors, run.arena, run.inputs, bytes)))
+                Flow::Fail(Box::new(read_failure(&operation.errors, run.arena, &run.inputs, bytes)))
             }
             Some(StepError::Given(node)) => {
                 let given = run.eval(node)?.open(run.arena);
@@ -605,7 +628,7 @@ impl Core {
         };
         let arena = Arena::new();
         let inputs = self.inputs(operation, exchange, Value::Absent, "");
-        let mut run = Run::new(&arena, inputs, stream.slots, 0);
+        let mut run = Run::new(&arena, &inputs, stream.slots, 0);
         run.state.clone_from(&self.state);
         let usage = run.eval(&counts.node).ok()?.open(&arena);
         if usage.as_object().is_some() { Usage::of(usage) } else { self.assembler.counted() }
@@ -667,7 +690,7 @@ impl Core {
             let facts = Arc::clone(&self.facts);
             let head = AnswerHead { status: self.status, headers: &headers };
             let inputs = operation.inputs(Value::Absent, exchange, &head, &facts);
-            let mut run = Run::new(&arena, inputs, stream.slots, 0);
+            let mut run = Run::new(&arena, &inputs, stream.slots, 0);
             run.state = state;
             let mut ran = self.steps(&mut run, operation, stream, &stream.at_end, out);
             if let Ok(Flow::On | Flow::End) = ran
@@ -680,6 +703,11 @@ impl Core {
                 return;
             }
         }
+        // An end alone is no answer.
+        if !self.assembler.has_begun() {
+            self.fail(cut(), out);
+            return;
+        }
         self.assembler.end(out);
         self.progress = Progress::Ended;
     }
@@ -689,7 +717,7 @@ impl Core {
             return;
         }
         match (&operation.stream, self.mode) {
-            (_, Mode::Pass) if self.observer.finished => {
+            (_, Mode::Pass) if self.observer.is_finished(exchange.choices) => {
                 out.extend_from_slice(DONE);
                 self.progress = Progress::Ended;
             }

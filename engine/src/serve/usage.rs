@@ -4,6 +4,9 @@ use crate::json::{Value, as_f64, as_i64};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+/// Most counts of one kind that are summed over a session: there are a handful, and they are named by the provider.
+const MAX_DETAILS: usize = 64;
+
 /// Token counts, as the provider reported them in the standard format's terms.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Usage {
@@ -28,6 +31,28 @@ impl Usage {
     /// Whether it counts anything.
     pub(crate) fn says_something(&self) -> bool {
         self.prompt_tokens.is_some() || self.completion_tokens.is_some() || self.total_tokens.is_some()
+    }
+
+    /// Both, counted together.
+    pub(crate) fn plus(self, other: &Usage) -> Usage {
+        let count = |one: Option<u64>, two: Option<u64>| match (one, two) {
+            (Some(one), Some(two)) => Some(one.saturating_add(two)),
+            (one, two) => one.or(two),
+        };
+        let details = |one: Option<UsageDetails>, two: &Option<UsageDetails>| match (one, two) {
+            (Some(one), Some(two)) => Some(one.plus(two)),
+            (one, two) => one.or_else(|| two.clone()),
+        };
+        Usage {
+            prompt_tokens: count(self.prompt_tokens, other.prompt_tokens),
+            completion_tokens: count(self.completion_tokens, other.completion_tokens),
+            total_tokens: count(self.total_tokens, other.total_tokens),
+            prompt_tokens_details: details(self.prompt_tokens_details, &other.prompt_tokens_details),
+            completion_tokens_details: details(
+                self.completion_tokens_details,
+                &other.completion_tokens_details,
+            ),
+        }
     }
 
     /// Reads a standard `usage` object; none if it is not one.
@@ -79,6 +104,18 @@ impl UsageDetails {
         Self(counts.into_iter().map(|(name, count)| (name.into(), count)).collect())
     }
 
+    fn plus(mut self, other: &UsageDetails) -> UsageDetails {
+        for (name, count) in &other.0 {
+            let full = self.0.len() >= MAX_DETAILS;
+            match self.0.iter_mut().find(|(known, _)| known == name) {
+                Some((_, sum)) => *sum = sum.saturating_add(*count),
+                None if full => {}
+                None => self.0.push((name.clone(), *count)),
+            }
+        }
+        self
+    }
+
     /// The count of that name.
     pub fn get(&self, name: &str) -> Option<u64> {
         self.0.iter().find(|(known, _)| **known == *name).map(|(_, count)| *count)
@@ -92,5 +129,28 @@ impl Serialize for UsageDetails {
             map.serialize_entry(&**name, count)?;
         }
         map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Usage, UsageDetails};
+
+    #[test]
+    fn sums() {
+        let usage = |prompt, cached: &[(&'static str, u64)]| Usage {
+            prompt_tokens: prompt,
+            total_tokens: Some(3),
+            prompt_tokens_details: (!cached.is_empty()).then(|| UsageDetails::of(cached.iter().copied())),
+            ..Usage::default()
+        };
+        let sum = usage(Some(1), &[("a", 1)])
+            .plus(&usage(None, &[]))
+            .plus(&usage(Some(u64::MAX), &[("b", 2), ("a", 4)]));
+        assert_eq!(
+            (sum.prompt_tokens, sum.completion_tokens, sum.total_tokens),
+            (Some(u64::MAX), None, Some(9))
+        );
+        assert_eq!(sum.prompt_tokens_details, Some(UsageDetails::of([("a", 5), ("b", 2)])));
     }
 }

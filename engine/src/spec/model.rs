@@ -51,6 +51,11 @@ pub(crate) const PASSING: &[(&str, &str, &str)] = &[
     ("vector_stores", "/vector_stores", "Stores of files that can be searched."),
     ("containers", "/containers", "Containers that code runs in, and their files."),
     ("videos", "/videos", "Videos: a text in, a job and later a video out."),
+    (
+        "realtime",
+        "/realtime",
+        "Realtime sessions over WebSocket: audio, texts and events in both directions.",
+    ),
     ("models", "/models", "The provider's own list of models."),
 ];
 
@@ -344,12 +349,20 @@ pub(crate) struct Operation {
     #[schemars(title = "Response mapping", extend("x-scope" = RESPONSE_SCOPE, "examples" = ["$"]))]
     pub response: Option<Template>,
     /// The calls whose bytes pass in both directions: a method, and what follows `path`, with `{name}` for any one segment.
-    /// Only `model` is replaced in a request, and only errors are rewritten.
+    /// Only `model` is replaced in a request, and only errors are rewritten. `WEBSOCKET` is a GET that becomes a WebSocket.
     #[schemars(title = "Passing calls", extend("minItems" = 1, "uniqueItems" = true, "items" = { "type": "string",
-        "pattern": "^(GET|POST|PUT|PATCH|DELETE)( (/([A-Za-z0-9_.-]+|\\{[a-z_]+\\}))+)?$",
-        "patternErrorMessage": "a call is a method, and what follows the path: `POST`, `GET /{id}`, `POST /{id}/cancel`" },
+        "pattern": "^(GET|POST|PUT|PATCH|DELETE|WEBSOCKET)( (/([A-Za-z0-9_.-]+|\\{[a-z_]+\\}))+)?$",
+        "patternErrorMessage": "a call is a method, and what follows the path: `POST`, `GET /{id}`, `POST /{id}/cancel`, `WEBSOCKET`" },
         "examples" = [["POST", "GET /{id}", "DELETE /{id}"]]))]
     pub pass: Option<Vec<String>>,
+    /// Headers of the client that go on to the provider, names in lower case.
+    #[serde(default)]
+    #[schemars(title = "Headers of the client", extend("uniqueItems" = true, "items" = forms::header_item(), "examples" = [["x-session"]]))]
+    pub forward: Vec<String>,
+    /// Globs of the WebSocket subprotocols that go on to the provider. Others do not: clients put keys there.
+    #[serde(default)]
+    #[schemars(title = "Subprotocols", extend("uniqueItems" = true, "items" = { "type": "string", "minLength": 1 }, "examples" = [["realtime"]]))]
+    pub subprotocols: Vec<String>,
     /// What the usage record learns of an answer whose bytes pass, or of each event of one: `model` and a standard `usage`.
     #[schemars(title = "Record mapping", extend("x-scope" = RESPONSE_SCOPE, "examples" = [{ "usage": "$.usage" }]))]
     pub record: Option<Template>,

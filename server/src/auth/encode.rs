@@ -16,7 +16,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 /// RFC 4648, section 4, with `=` at the end.
-pub(super) fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 

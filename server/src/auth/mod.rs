@@ -17,5 +17,6 @@ mod token;
 
 pub(crate) use client::client;
 pub(crate) use credentials::{Credentials, Surroundings};
+pub(crate) use encode::base64;
 pub(crate) use endpoint::Unavailable;
 pub(crate) use time::date;

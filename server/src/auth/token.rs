@@ -72,7 +72,11 @@ impl Source {
         let body = match (&self.request.body, &self.signer) {
             (TokenBody::Empty, _) => Bytes::new(),
             (TokenBody::Json(json), _) => Bytes::from(json.expose().to_owned()),
-            (TokenBody::Form(members), None) => Bytes::from(form(pairs(members))),
+            (TokenBody::Form(members), None) => {
+                let files = self.files()?;
+                let files = files.iter().map(|(name, text)| (*name, text.trim()));
+                Bytes::from(form(pairs(members).chain(files)))
+            }
             (TokenBody::Form(members), Some(signer)) => {
                 let assertion =
                     signer.sign(unix).ok_or_else(|| self.endpoint.useless("an unsigned assertion"))?;
@@ -98,6 +102,16 @@ impl Source {
         });
         let life = life.map_or(UNSAID, Duration::from_secs).min(MAX_LIFE);
         Ok(Fetched { value: Secret::new(token), life })
+    }
+}
+
+impl Source {
+    /// Names and texts; whoever put the files there renews them.
+    fn files(&self) -> Result<Vec<(&str, String)>, Unavailable> {
+        let files = self.request.files.iter();
+        let read = files.map(|(name, file)| Some((name.as_str(), std::fs::read_to_string(file).ok()?)));
+        read.collect::<Option<_>>()
+            .ok_or_else(|| self.endpoint.useless("it needs a file that cannot be read"))
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::Relay;
-use crate::pass::{Broken, Passing};
+use crate::pass::{Broken, Passing, Tunnel};
 
 /// Largest piece of a whole answer that is handed out at once: what has not left can still be counted, and dropped.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -20,12 +20,19 @@ pub(crate) enum Answer {
     Stream(Box<Relay>),
     /// What a provider sends, as it is.
     Passing(Box<Passing>),
+    /// Nothing: behind the head the connection is a WebSocket's.
+    Switched(Option<Box<Tunnel>>),
 }
 
 impl Answer {
     pub(crate) fn whole(bytes: impl Into<Bytes>) -> Answer {
         let bytes = bytes.into();
         Answer::Whole(if bytes.is_empty() { None } else { Some(bytes) })
+    }
+
+    /// What is to be run once the connection has been switched.
+    pub(crate) fn take_tunnel(&mut self) -> Option<Box<Tunnel>> {
+        if let Answer::Switched(tunnel) = self { tunnel.take() } else { None }
     }
 }
 
@@ -42,6 +49,7 @@ impl Body for Answer {
             Answer::Passing(passing) => {
                 passing.poll_bytes(cx).map(|bytes| bytes.map(|bytes| bytes.map(Frame::data)))
             }
+            Answer::Switched(_) => Poll::Ready(None),
         }
     }
 
@@ -49,6 +57,7 @@ impl Body for Answer {
         match self {
             Answer::Whole(bytes) => bytes.is_none(),
             Answer::Stream(_) | Answer::Passing(_) => false,
+            Answer::Switched(_) => true,
         }
     }
 
@@ -58,7 +67,7 @@ impl Body for Answer {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             // The length of what passes stands in the head.
-            Answer::Stream(_) | Answer::Passing(_) => SizeHint::default(),
+            Answer::Stream(_) | Answer::Passing(_) | Answer::Switched(_) => SizeHint::default(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! too: output is taken from it in small pieces, and the push stops at the first byte beyond the cap.
 
 use std::io::{self, Write};
+use std::mem;
 
 use brotli_decompressor::DecompressorWriter;
 use flate2::write::{MultiGzDecoder, ZlibDecoder};
@@ -33,7 +34,7 @@ enum Coding {
 }
 
 impl Decompressor {
-    /// For the values of a `content-encoding` header. `cap` bounds what one `push` may add.
+    /// For the values of a `content-encoding` header. `cap` bounds what `push` may make of its `out`.
     pub(crate) fn for_headers<'h>(
         values: impl IntoIterator<Item = &'h HeaderValue>,
         cap: usize,
@@ -64,7 +65,9 @@ impl Decompressor {
     pub(crate) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         let cap = self.cap;
         match &mut self.coding {
+            Coding::Identity if bytes.len() > cap.saturating_sub(out.len()) => Err(Fault::TooLarge),
             Coding::Identity => {
+                grow(out, bytes.len(), cap);
                 out.extend_from_slice(bytes);
                 Ok(())
             }
@@ -83,11 +86,24 @@ impl Decompressor {
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
         let done = match &mut self.coding {
             Coding::Identity => Ok(()),
-            Coding::Gzip(decoder) => decoder.try_finish().map(|()| out.append(&mut decoder.get_mut().bytes)),
-            Coding::Deflate(decoder) => {
-                decoder.try_finish().map(|()| out.append(&mut decoder.get_mut().bytes))
+            Coding::Gzip(decoder) => {
+                decoder.get_mut().bytes = mem::take(out);
+                let done = decoder.try_finish();
+                *out = mem::take(&mut decoder.get_mut().bytes);
+                done
             }
-            Coding::Brotli(decoder) => decoder.close().map(|()| out.append(&mut decoder.get_mut().bytes)),
+            Coding::Deflate(decoder) => {
+                decoder.get_mut().bytes = mem::take(out);
+                let done = decoder.try_finish();
+                *out = mem::take(&mut decoder.get_mut().bytes);
+                done
+            }
+            Coding::Brotli(decoder) => {
+                decoder.get_mut().bytes = mem::take(out);
+                let done = decoder.close();
+                *out = mem::take(&mut decoder.get_mut().bytes);
+                done
+            }
             Coding::Zstd(decoder) => return decoder.finish(out, self.cap),
         };
         done.map_err(|_| Fault::Cut)
@@ -114,14 +130,25 @@ fn through<W: Write>(
     out: &mut Vec<u8>,
     cap: usize,
 ) -> Result<(), Fault> {
-    sink(decoder).left = cap;
+    // The decoder writes to where the bytes belong: nothing is held twice.
+    sink(decoder).left = cap.saturating_sub(out.len());
+    sink(decoder).bytes = mem::take(out);
     let result = decoder.write_all(bytes).and_then(|()| decoder.flush());
     let sink = sink(decoder);
-    out.append(&mut sink.bytes);
+    *out = mem::take(&mut sink.bytes);
     match result {
         Ok(()) => Ok(()),
         Err(_) if sink.left == 0 => Err(Fault::TooLarge),
         Err(_) => Err(Fault::Cut),
+    }
+}
+
+/// Makes room for `more` bytes in twice the room, but in no more than `most`: what may be large is not held as if it were.
+fn grow(out: &mut Vec<u8>, more: usize, most: usize) {
+    let needed = out.len() + more;
+    if needed > out.capacity() {
+        let room = needed.max((out.capacity() * 2).min(most));
+        out.reserve_exact(room - out.len());
     }
 }
 
@@ -137,6 +164,8 @@ impl Write for Bounded {
             self.left = 0;
             return Err(io::ErrorKind::FileTooLarge.into());
         }
+        let most = self.bytes.len() + self.left;
+        grow(&mut self.bytes, bytes.len(), most);
         self.left -= bytes.len();
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())

@@ -6,7 +6,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap};
+use http::Version;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, TRANSFER_ENCODING};
+use http::request::Parts;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::{Instant, timeout_at};
@@ -20,10 +22,24 @@ use crate::respond::Fault;
 /// closing a connection with unread bytes resets it, and the answer is lost.
 const DISCARD: Duration = Duration::from_secs(2);
 
+/// What every byte of a body adds to the time that all of it may take: 1 kB a second is slow, but moves.
+const FOR_EACH_BYTE: Duration = Duration::from_millis(1);
+
+/// How long a body may take of which `seen` bytes have come, if it may be silent for `idle`.
+pub(crate) fn patience(idle: Duration, seen: u64) -> Duration {
+    idle.saturating_add(FOR_EACH_BYTE.saturating_mul(u32::try_from(seen).unwrap_or(u32::MAX)))
+}
+
 /// JSON, or unsaid.
 pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), Fault> {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     if is_json(value.as_bytes()) { Ok(()) } else { Err(Fault::MediaType) }
+}
+
+/// A body's length stands in the head, or in its chunks. Later versions of HTTP frame bodies themselves.
+pub(crate) fn check_length(head: &Parts) -> Result<(), Fault> {
+    let said = head.headers.contains_key(CONTENT_LENGTH) || head.headers.contains_key(TRANSFER_ENCODING);
+    if said || head.version > Version::HTTP_11 { Ok(()) } else { Err(Fault::NoLength) }
 }
 
 /// `application/json` or `application/*+json`, whatever its parameters.
@@ -40,8 +56,8 @@ pub(crate) fn is_json(content_type: &[u8]) -> bool {
 /// Compressed bytes that are taken at once: what they become is counted before there is more.
 const PIECE_BYTES: usize = 1024;
 
-/// Reads a body of at most `limit` bytes, `idle` apart, which `share` has room for. A compressed one is decompressed within
-/// the same limits.
+/// Reads a body of at most `limit` bytes, `idle` apart and not much slower than that, which `share` has room for. A compressed
+/// one is decompressed within the same limits.
 ///
 /// # Cancel safety
 /// Dropping the future closes the client's connection after the next answer.
@@ -68,22 +84,24 @@ pub(crate) async fn read(
         }
         return Err(fault);
     }
+    let begun = Instant::now();
     let mut silence = Idle::new(idle);
     let first = next(&mut body, &mut silence).await?;
     if decompressor.is_identity() && body.is_end_stream() {
         return if first.len() > limit { Err(Fault::BodyTooLarge(limit)) } else { Ok(first) };
     }
     let mut whole = Vec::with_capacity(first.len().max(announced));
+    let mut seen = first.len() as u64;
     let mut bytes = first;
     loop {
         let size = if decompressor.is_identity() { bytes.len() } else { PIECE_BYTES };
         for piece in bytes.chunks(size.max(1)) {
-            decompressor.push(piece, &mut whole).map_err(|fault| refused(&fault, limit))?;
-            if whole.len() > limit {
-                discard(body, limit).await;
-                return Err(Fault::BodyTooLarge(limit));
-            }
-            if let Err(fault) = share.claim(whole.len()) {
+            let pushed = match decompressor.push(piece, &mut whole) {
+                Err(fault) => Err(refused(&fault, limit)),
+                Ok(()) if whole.len() > limit => Err(Fault::BodyTooLarge(limit)),
+                Ok(()) => share.claim(whole.len()),
+            };
+            if let Err(fault) = pushed {
                 drop(whole);
                 discard(body, limit).await;
                 return Err(fault);
@@ -93,8 +111,13 @@ pub(crate) async fn read(
             break;
         }
         bytes = next(&mut body, &mut silence).await?;
+        seen += bytes.len() as u64;
         if bytes.is_empty() {
             break;
+        }
+        // A byte now and then is no silence, but no body either.
+        if begun.elapsed() > patience(idle, seen) {
+            return Err(Fault::BodyTimeout);
         }
     }
     decompressor.finish(&mut whole).map_err(|fault| refused(&fault, limit))?;

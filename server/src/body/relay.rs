@@ -23,6 +23,12 @@ use crate::upstream::UpstreamBody;
 /// Client bytes that are gathered before they leave, if the provider sends without a pause.
 const WRITE_BYTES: usize = 64 * 1024;
 
+/// Compressed bytes that are unfolded at a time: a bomb is noticed before much of it is there.
+const PACKED_BYTES: usize = 4 * 1024;
+
+/// What so few bytes may unfold to: four times as much as gzip can.
+pub(crate) const UNFOLDED_BYTES: usize = 16 * 1024 * 1024;
+
 /// One live stream.
 pub(crate) struct Relay {
     stage: Stage,
@@ -107,15 +113,23 @@ impl Relay {
 
     fn feed(&mut self, bytes: &[u8]) {
         let start = self.out.len();
-        let progress = if self.decompressor.is_identity() {
-            self.decoder.feed(bytes, &mut self.out)
-        } else {
+        let mut progress = Progress::Open;
+        let mut packed = bytes;
+        if self.decompressor.is_identity() {
+            progress = self.decoder.feed(bytes, &mut self.out);
+            packed = &[];
+        }
+        for packed in packed.chunks(PACKED_BYTES) {
             self.plain.clear();
-            if let Err(fault) = self.decompressor.push(bytes, &mut self.plain) {
+            if let Err(fault) = self.decompressor.push(packed, &mut self.plain) {
+                self.pass(start);
                 return self.fail(&fault);
             }
-            self.decoder.feed(&self.plain, &mut self.out)
-        };
+            progress = self.decoder.feed(&self.plain, &mut self.out);
+            if progress != Progress::Open {
+                break;
+            }
+        }
         self.pass(start);
         self.advance(progress);
     }

@@ -11,6 +11,8 @@ use crate::respond::Fault;
 /// Magic number and the longest frame header (RFC 8878, 3.1.1).
 const FRAME_HEADER_BYTES: usize = 18;
 
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
 /// Block header (RFC 8878, 3.1.1.2).
 const BLOCK_HEADER_BYTES: usize = 3;
 
@@ -49,7 +51,7 @@ impl Zstd {
     }
 
     fn run(&mut self, out: &mut Vec<u8>, cap: usize) -> Result<(), Fault> {
-        let bound = out.len().saturating_add(cap);
+        let bound = cap;
         let mut used = 0;
         if !self.started {
             used = self.start(cap)?;
@@ -79,6 +81,9 @@ impl Zstd {
         let window = header.get(5).copied().unwrap_or_default();
         let single_segment = descriptor & 0b10_0000 != 0;
         self.checksum = descriptor & 0b100 != 0;
+        if header.starts_with(&MAGIC) && !single_segment && window_bytes(window) > MAX_WINDOW_BYTES {
+            return Err(Fault::TooLarge); // the decoder has bounds of its own, and no word for this one
+        }
         self.decoder.reset(&mut header).map_err(|_| Fault::Cut)?;
         let memory = if single_segment { self.decoder.content_size() } else { window_bytes(window) };
         let allowed = if single_segment { cap as u64 } else { MAX_WINDOW_BYTES };

@@ -328,12 +328,18 @@ pub struct TimeoutsSection {
     /// How long a connection is kept between two requests.
     #[schemars(title = "Client idle", example = "75s")]
     pub client_idle: Period,
-    /// Between two reads of a client's body.
+    /// Between two reads of a client's body; all of it may take that long, and a second for each kB.
     #[schemars(title = "Client body", example = "30s")]
     pub client_body: Period,
     /// For a client to take any of the bytes that wait for it; one that stops reading is cut off.
     #[schemars(title = "Client write", example = "60s")]
     pub client_write: Period,
+    /// For either side of a WebSocket to send anything.
+    #[schemars(title = "Session idle", example = "5m")]
+    pub session_idle: Period,
+    /// For a WebSocket from its beginning to its end.
+    #[schemars(title = "Session", example = "2h")]
+    pub session: Period,
     /// How long new connections are still taken after the first signal, while `/health/ready` already says no: time for
     /// whoever sends requests here to notice.
     #[schemars(title = "Drain", example = "1s")]
@@ -359,6 +365,10 @@ pub const CLIENT_IDLE: Period = Period::seconds(75);
 pub const CLIENT_BODY: Period = Period::seconds(30);
 /// Default of `timeouts.client_write`.
 pub const CLIENT_WRITE: Period = Period::seconds(60);
+/// Default of `timeouts.session_idle`.
+pub const SESSION_IDLE: Period = Period::seconds(300);
+/// Default of `timeouts.session`: longer than the hour that providers give.
+pub const SESSION: Period = Period::seconds(7200);
 /// Default of `timeouts.drain`.
 pub const DRAIN: Period = Period::seconds(1);
 /// Default of `timeouts.grace`.
@@ -375,6 +385,8 @@ impl Default for TimeoutsSection {
             client_idle: CLIENT_IDLE,
             client_body: CLIENT_BODY,
             client_write: CLIENT_WRITE,
+            session_idle: SESSION_IDLE,
+            session: SESSION,
             drain: DRAIN,
             grace: GRACE,
         }

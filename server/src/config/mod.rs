@@ -18,8 +18,8 @@ pub use file::{
     AliasSection, BODY_BYTES, CLIENT_BODY, CLIENT_HEAD, CLIENT_IDLE, CLIENT_WRITE, CONNECT, CONNECTIONS,
     CORS_MAX_AGE, CorsSection, DEPTH, DOWNLOAD_BYTES, DRAIN, EVENT_BYTES, FIRST_BYTE, FIRST_BYTE_STREAM,
     File, Format, GRACE, Given, HEAD_BYTES, HELD_BYTES, IDLE, IN_FLIGHT, Level, LimitsSection, ListenTls,
-    LogSection, ProviderSection, ProviderTimeouts, RESPONSE_BYTES, RouteSection, STREAMS, TargetSection,
-    TimeoutsSection, TlsSection, UPLOAD_BYTES,
+    LogSection, ProviderSection, ProviderTimeouts, RESPONSE_BYTES, RouteSection, SESSION, SESSION_IDLE,
+    STREAMS, TargetSection, TimeoutsSection, TlsSection, UPLOAD_BYTES,
 };
 pub use given::{Environment, process_environment};
 pub(crate) use given::{from_environment, kind_name, setting, text};

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use indexmap::IndexMap;
-use interlingua_engine::{OptionLayer, Options, Program, Secret, Setting, Settings, Spec, Variable};
+use interlingua_engine::{
+    Credentials as Said, OptionLayer, Options, Program, Secret, Setting, Settings, Spec, Variable,
+};
 
 use crate::auth::{Credentials, Surroundings};
 use crate::config::{
@@ -189,19 +191,37 @@ pub(crate) fn simulated(
     site: &Site<'_>,
     mistakes: &mut Mistakes,
 ) -> Option<Arc<Provider>> {
-    let mut section = ProviderSection::default();
-    let variables = spec.variant(None).variables();
-    let needed = || variables.iter().filter(|variable| variable.required && variable.default.is_none());
-    // Of several ways to authenticate the first is as good as any.
-    let first = variables.iter().find(|variable| variable.secret && !needed().any(|it| it.secret));
-    for variable in needed().chain(first) {
-        let value = variable.allowed.first().cloned().unwrap_or_else(|| "demo".into());
-        section.variables.insert(variable.name.clone(), At { value, line: 0, column: 0 });
-    }
     // The environment holds real keys and addresses: they stay out of the demonstration.
     let nothing = |_: &str| None;
     let site = Site { env: &nothing, played: Some(addr), ..*site };
-    build(&format!("demo/{}", spec.name()), &At { value: section, line: 0, column: 0 }, spec, &site, mistakes)
+    let section = At { value: made_up(spec, &site), line: 0, column: 0 };
+    build(&format!("demo/{}", spec.name()), &section, spec, &site, mistakes)
+}
+
+/// Settings with which `spec` can be played: what it needs, and of its secrets one that goes into requests as it is. One
+/// that is exchanged for a token, or that signs, would leave them without any.
+fn made_up(spec: &Spec, site: &Site<'_>) -> ProviderSection {
+    let own = spec.variant(None);
+    let variables = own.variables();
+    let section = |more: Option<&Variable>| {
+        let mut section = ProviderSection::default();
+        let needed = variables.iter().filter(|it| it.required && it.default.is_none());
+        for variable in needed.chain(more) {
+            let value = variable.allowed.first().cloned().unwrap_or_else(|| "demo".into());
+            section.variables.insert(variable.name.clone(), At { value, line: 0, column: 0 });
+        }
+        section
+    };
+    let placed = |candidate: ProviderSection| {
+        let candidate = At { value: candidate, line: 0, column: 0 };
+        let mut mistakes = Mistakes::of("");
+        let (found, _) = settings(spec.name(), &candidate, (own, None), site, &mut mistakes);
+        let program = own.compile(&found).ok().filter(|_| mistakes.count() == 0)?;
+        matches!(program.credentials(), Said::Placed).then_some(candidate.value)
+    };
+    let secrets = variables.iter().filter(|variable| variable.secret);
+    let mut candidates = secrets.map(Some).chain([None]);
+    candidates.find_map(|secret| placed(section(secret))).unwrap_or_else(|| section(None))
 }
 
 /// What the section, or the environment, says of the variable that chooses between specs. None after a mistake.

@@ -1,9 +1,12 @@
 //! Calls whose bytes pass: what a spec lists under `pass`. The client's body goes on as it comes, with another `model` in it;
 //! the answer comes back as it is. Address, credentials, limits, errors and the record are those of every other call.
 
+mod frames;
 mod relay;
 mod route;
 mod scan;
+mod socket;
+mod tunnel;
 mod upload;
 mod watch;
 
@@ -18,14 +21,17 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use interlingua_engine::{
-    Answer as EngineAnswer, AnswerHead, Arena, Call, Encoded, Exchange, Found, Operation, Options, Target,
+    Answer as EngineAnswer, AnswerHead, Arena, Call, Encoded, Exchange, Found, Operation, Options, Pass,
+    Target, WEBSOCKET,
 };
 use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use relay::Passing;
 pub(crate) use route::{Asked, PROVIDER, recognise};
+pub(crate) use tunnel::Tunnel;
 pub(crate) use upload::{Broken, Progress, Upload};
 
 use crate::auth;
@@ -35,10 +41,11 @@ use crate::handler::{AGENT, check_head, header_list, told, translated};
 use crate::respond::{self, Fault};
 use crate::router::OperationRoute;
 use crate::telemetry::Entry;
-use crate::upstream::UpstreamBody;
+use crate::upstream::{Switched, UpstreamBody};
 use relay::Bounds;
-use route::{others, refusal};
+use route::{member, others, refusal};
 use scan::Scan;
+use socket::Handshake;
 use upload::Source;
 use watch::{Kind, Watch};
 
@@ -48,6 +55,12 @@ const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// Headers of a client's request that describe its body, or which part of a file it wants.
 const OF_REQUEST: [HeaderName; 3] = [CONTENT_TYPE, RANGE, IF_NONE_MATCH];
+
+/// The member of a WebSocket's query that holds the model.
+const MODEL: &str = "model";
+
+/// Members of a query in which clients send credentials: theirs are for us and go no further.
+const CREDENTIALS: &str = "authorization&api-key&x-api-key&api_key&apikey&key&access_token";
 
 /// Headers of an answer that describe its body.
 const OF_ANSWER: [HeaderName; 7] =
@@ -62,7 +75,12 @@ pub(crate) async fn handle(
 ) -> Response<Answer> {
     let mut entry = Entry::open(gateway, asked.operation);
     let id = entry.id().to_owned();
-    let mut response = match serve(gateway, &asked, head, body, &mut entry).await {
+    let served = if socket::is_asked(head) {
+        switch(gateway, &asked, head, &mut entry).await
+    } else {
+        serve(gateway, &asked, head, body, &mut entry).await
+    };
+    let mut response = match served {
         Ok(response) => response,
         Err(fault) => {
             entry.fail(fault.status(), fault.class()).await;
@@ -86,7 +104,7 @@ async fn serve(
     let bounds = (gateway.limits.upload_bytes.0, gateway.timeouts.client_body.0);
     let mut source = Source::new(&head.headers, body, scan(&head.headers), bounds)?;
     let prepared = prepare(gateway, asked, head, &mut source, entry).await;
-    let Prepared { provider, operation, request, exchange, begun, model } = match prepared {
+    let Prepared { provider, operation, mut request, exchange, mut begun, model } = match prepared {
         Ok(Next::Pass(prepared)) => *prepared,
         Ok(Next::Translate { begun, model }) => {
             body::check_media_type(&head.headers)?;
@@ -101,16 +119,21 @@ async fn serve(
         }
     };
 
-    let upload = Upload::new(begun, source, model.as_deref());
-    if provider.credentials.signs() && !upload.is_done() {
-        return Err(refusal(
-            400,
-            "this provider wants bodies signed, so they cannot pass",
-            "unsupported_operation",
-        )
-        .into());
+    let signs = provider.credentials.signs();
+    if signs {
+        // A signature is over the whole body, and stands in front of it.
+        begun = match source.whole(begun, gateway.limits.body_bytes.bytes()).await {
+            Ok(begun) => begun,
+            Err(fault) => {
+                source.discard().await;
+                return Err(fault);
+            }
+        };
     }
-    let mut request = request;
+    let upload = Upload::new(begun, source, model.as_deref());
+    if signs {
+        *request.body_mut() = upload.held();
+    }
     provider.credentials.apply(&mut request, &provider.secrets).await?;
     let progress = upload.progress();
     entry.sent();
@@ -169,7 +192,41 @@ async fn prepare(
 ) -> Result<Next, Fault> {
     let begun = source.head(gateway.budget.share()).await?;
     let name = begun.found.as_ref().map(|found| found.model.as_str()).filter(|name| !name.is_empty());
-    let picked = match (asked.provider, name) {
+    let Picked { provider, model, base_model, operation } = pick(gateway, asked, name, entry)?;
+    let Some(pass) = operation.pass() else {
+        if !asked.segments.is_empty() {
+            return Err(refusal(404, "there is nothing at this path", "unknown_url").into());
+        }
+        if head.method != Method::POST {
+            return Err(Fault::WrongMethod("POST"));
+        }
+        let model = asked.provider.filter(|_| !model.is_empty()).map(|it| format!("{}/{model}", it.name));
+        return Ok(Next::Translate { begun, model });
+    };
+    find(pass, head.method.as_str(), asked, provider)?;
+    let target = (model, base_model);
+    let (request, exchange) = call(gateway, provider, operation, asked, head, target, entry)?;
+    let renamed = (Some(model) != name && !model.is_empty()).then(|| model.to_owned());
+    let (provider, operation) = (Arc::clone(provider), Arc::clone(operation));
+    Ok(Next::Pass(Box::new(Prepared { provider, operation, request, exchange, begun, model: renamed })))
+}
+
+/// Who serves a call, under which name of the model; empty if there is none.
+struct Picked<'p> {
+    provider: &'p Arc<Provider>,
+    model: &'p str,
+    base_model: Option<&'p str>,
+    operation: &'p Arc<Operation>,
+}
+
+/// `name`: the model that the client says.
+fn pick<'p>(
+    gateway: &'p Gateway,
+    asked: &Asked<'p>,
+    name: Option<&'p str>,
+    entry: &mut Entry,
+) -> Result<Picked<'p>, Fault> {
+    let (provider, model, base_model) = match (asked.provider, name) {
         // Who names the provider says its own names of models.
         (Some(provider), Some(name)) => {
             entry.asked(name, false);
@@ -184,32 +241,38 @@ async fn prepare(
         }
         (None, None) => (gateway.default_provider.as_ref().ok_or_else(nobody)?, "", None),
     };
-    let (provider, model, base_model) = picked;
     entry.planned(provider, model);
     let operation = provider.program.operation(asked.operation).ok_or_else(|| missing(provider, asked))?;
-    let Some(pass) = operation.pass() else {
-        if !asked.segments.is_empty() {
-            return Err(refusal(404, "there is nothing at this path", "unknown_url").into());
-        }
-        if head.method != Method::POST {
-            return Err(Fault::WrongMethod("POST"));
-        }
-        let model = asked.provider.filter(|_| !model.is_empty()).map(|it| format!("{}/{model}", it.name));
-        return Ok(Next::Translate { begun, model });
-    };
+    Ok(Picked { provider, model, base_model, operation })
+}
+
+/// Whether the provider has that call.
+fn find(pass: &Pass, method: &str, asked: &Asked<'_>, provider: &Provider) -> Result<(), Fault> {
     let segments: Vec<&str> = asked.segments.iter().map(String::as_str).collect();
-    match pass.find(head.method.as_str(), &segments) {
-        Found::Yes => {}
+    match pass.find(method, &segments) {
+        Found::Yes => Ok(()),
+        Found::Otherwise(methods) if methods == [WEBSOCKET] => Err(Fault::UpgradeRequired),
         Found::Otherwise(methods) => {
             let message = format!("this path answers to {} only", methods.join(", "));
-            return Err(refusal(405, &message, "method_not_allowed").into());
+            Err(refusal(405, &message, "method_not_allowed").into())
         }
         Found::No => {
             let message = format!("provider `{}` has nothing at this path", provider.name);
-            return Err(refusal(404, &message, "unknown_url").into());
+            Err(refusal(404, &message, "unknown_url").into())
         }
     }
+}
 
+/// The provider's call, without a body.
+fn call(
+    gateway: &Gateway,
+    provider: &Provider,
+    operation: &Operation,
+    asked: &Asked<'_>,
+    head: &Parts,
+    (model, base_model): (&str, Option<&str>),
+    entry: &Entry,
+) -> Result<(Request<Bytes>, Exchange), Fault> {
     let options = Options::default();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
     let target = Target { model, base_model, options: &options, strict: false, id: entry.id(), now };
@@ -219,12 +282,15 @@ async fn prepare(
     if model.is_empty() && path.contains("//") {
         return Err(refusal(400, "you must provide a model parameter", "missing_required_parameter").into());
     }
-    for segment in segments {
+    for segment in &asked.segments {
         path.push('/');
         path.push_str(segment);
     }
     let address = &provider.upstream.address;
-    let more = others(head.uri.query().unwrap_or_default(), &[&query, address.query()]);
+    let said = head.uri.query().unwrap_or_default();
+    // In the query of a WebSocket the model is ours to say, under whatever name.
+    let named = if socket::is_asked(head) { MODEL } else { "" };
+    let more = others(said, &[&query, address.query(), CREDENTIALS, named]);
     if !more.is_empty() {
         if !query.is_empty() {
             query.push('&');
@@ -234,15 +300,70 @@ async fn prepare(
     let mut request = Request::new(Bytes::new());
     request.method_mut().clone_from(&head.method);
     *request.uri_mut() = address.target(&path, &query).ok_or(Fault::Unencodable)?;
-    *request.headers_mut() = upstream_headers(provider, head, headers)?;
-    let renamed = (Some(model) != name && !model.is_empty()).then(|| model.to_owned());
+    *request.headers_mut() = upstream_headers(provider, operation, head, headers)?;
+    Ok((request, exchange))
+}
+
+/// A call that becomes a WebSocket: its model stands in the query.
+async fn switch(
+    gateway: &Arc<Gateway>,
+    asked: &Asked<'_>,
+    head: &Parts,
+    entry: &mut Entry,
+) -> Result<Response<Answer>, Fault> {
+    let permit = gateway.admit()?;
+    auth::client(gateway, &head.headers)?;
+    check_head(gateway, head)?;
+    if !socket::is_at_home(&head.headers) {
+        let message = "pages of this origin may not open a WebSocket here";
+        return Err(refusal(403, message, "origin_not_allowed").into());
+    }
+    let name = member(head.uri.query().unwrap_or_default(), MODEL)?.filter(|name| !name.is_empty());
+    let Picked { provider, model, base_model, operation } = pick(gateway, asked, name.as_deref(), entry)?;
+    let Some(pass) = operation.pass() else { return Err(Fault::WrongMethod("POST")) };
+    find(pass, WEBSOCKET, asked, provider)?;
+    let handshake = Handshake::of(head, pass)?;
+    let target = (model, base_model);
+    let (mut request, exchange) = call(gateway, provider, operation, asked, head, target, entry)?;
+    handshake.say(request.headers_mut())?;
+    provider.credentials.apply(&mut request, &provider.secrets).await?;
+
+    entry.sent();
+    let sent = provider.upstream.switch(request.map(Full::new), provider.waits.first_byte_stream).await?;
+    let (status, headers) = match &sent {
+        Switched::Yes(headers, _) => (101, headers.clone()),
+        Switched::No(answer) => (answer.status().as_u16(), answer.headers().clone()),
+    };
+    let secrets = provider.secrets.now();
+    let id = respond::provider_request_id(&headers, &secrets);
+    entry.answered(id.and_then(|id| id.to_str().ok()));
+    provider.credentials.answered(status);
     let (provider, operation) = (Arc::clone(provider), Arc::clone(operation));
-    Ok(Next::Pass(Box::new(Prepared { provider, operation, request, exchange, begun, model: renamed })))
+    let upstream = match sent {
+        Switched::Yes(_, upstream) => upstream,
+        Switched::No(_) if status < 300 => return Err(Fault::NotSwitched),
+        Switched::No(_) if status < 400 => return Err(Fault::Redirect(status)),
+        Switched::No(answer) => {
+            let back = Back { gateway, provider, operation, exchange, status, headers };
+            return Err(back.failed(answer.into_body()).await);
+        }
+    };
+    let mut response = handshake.accepted(&headers)?;
+    response.headers_mut().extend(respond::kept(&headers, &secrets));
+    entry.streams();
+    let watch = Watch::new(operation, exchange, status, Kind::Messages);
+    let waits = &gateway.timeouts;
+    let bounds = tunnel::Bounds { idle: waits.session_idle.0, total: waits.session.0, grace: waits.grace.0 };
+    let owned = (entry.take(), permit);
+    let tunnel = Tunnel::new(handshake.into_switch(), upstream, (watch, secrets), bounds, owned);
+    *response.body_mut() = Answer::Switched(Some(Box::new(tunnel)));
+    Ok(response)
 }
 
 /// As of every call, but type and part of the body are the client's to say.
 fn upstream_headers(
     provider: &Provider,
+    operation: &Operation,
     head: &Parts,
     spec: Vec<(Arc<str>, interlingua_engine::Secret)>,
 ) -> Result<HeaderMap, Fault> {
@@ -256,10 +377,15 @@ fn upstream_headers(
             map.insert(name, value.clone());
         }
     }
+    let declared = operation.pass().into_iter().flat_map(Pass::forward);
+    for name in declared.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()) {
+        map.extend(head.headers.get_all(&name).iter().map(|value| (name.clone(), value.clone())));
+    }
     for name in &provider.forward {
-        for value in head.headers.get_all(name) {
-            map.append(name.clone(), value.clone());
+        if head.headers.contains_key(name) {
+            map.remove(name); // the spec may have named it, too
         }
+        map.extend(head.headers.get_all(name).iter().map(|value| (name.clone(), value.clone())));
     }
     for (name, value) in spec {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Fault::Unencodable)?;
@@ -267,7 +393,9 @@ fn upstream_headers(
         value.set_sensitive(true);
         map.insert(name, value);
     }
-    map.extend(provider.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+    for (name, value) in &provider.headers {
+        map.insert(name.clone(), value.clone()); // `extend` would add it to what it overrules
+    }
     Ok(map)
 }
 

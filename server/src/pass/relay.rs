@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -65,7 +65,7 @@ impl Passing {
             stage: Stage::Open(Box::new(body)),
             decompressor,
             watch,
-            veil: Veil { secrets, held: Vec::new() },
+            veil: Veil::new(secrets),
             entry,
             status,
             announced,
@@ -195,22 +195,39 @@ impl Drop for Passing {
 }
 
 /// Puts stars in the place of our credentials, as many as they have bytes: announced lengths stay true.
-struct Veil {
+pub(super) struct Veil {
     secrets: Needles,
     /// The end of what has come, if it may be the beginning of a secret.
     held: Vec<u8>,
 }
 
 impl Veil {
+    pub(super) fn new(secrets: Needles) -> Veil {
+        Veil { secrets, held: Vec::new() }
+    }
+
     fn pass(&mut self, bytes: Bytes) -> Bytes {
-        let clear = self.held.is_empty()
-            && self.beginning(&bytes) == 0
-            && self.secrets.iter().all(|secret| secret.find(&bytes).is_none());
-        if clear {
-            return bytes;
+        if self.is_clear(&bytes) { bytes } else { Bytes::from(self.veiled(&bytes)) }
+    }
+
+    /// The same for bytes that are copied anyway.
+    pub(super) fn write(&mut self, bytes: &[u8], out: &mut BytesMut) {
+        if self.is_clear(bytes) {
+            out.extend_from_slice(bytes);
+        } else {
+            out.extend_from_slice(&self.veiled(bytes));
         }
+    }
+
+    fn is_clear(&self, bytes: &[u8]) -> bool {
+        self.held.is_empty()
+            && self.beginning(bytes) == 0
+            && self.secrets.iter().all(|secret| secret.find(bytes).is_none())
+    }
+
+    fn veiled(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut all = mem::take(&mut self.held);
-        all.extend_from_slice(&bytes);
+        all.extend_from_slice(bytes);
         for secret in self.secrets.iter() {
             let places: Vec<usize> = secret.find_iter(&all).collect();
             for place in places {
@@ -220,7 +237,7 @@ impl Veil {
             }
         }
         self.held = all.split_off(all.len() - self.beginning(&all));
-        Bytes::from(all)
+        all
     }
 
     /// Bytes at the end that a secret begins with.
@@ -232,7 +249,7 @@ impl Veil {
         self.secrets.iter().filter_map(|secret| longest(secret.needle())).max().unwrap_or(0)
     }
 
-    fn rest(&mut self) -> Vec<u8> {
+    pub(super) fn rest(&mut self) -> Vec<u8> {
         mem::take(&mut self.held)
     }
 }
@@ -249,7 +266,7 @@ mod tests {
         let secrets = Secrets::new(&[Secret::new("sk-secret"), Secret::new("sk-sk-1")]);
         let text = b"a sk-secret, sk-sk-secret sk-sk-1 sk-secre";
         for size in 1..=text.len() {
-            let mut veil = Veil { secrets: secrets.now(), held: Vec::new() };
+            let mut veil = Veil::new(secrets.now());
             let mut out: Vec<u8> = Vec::new();
             for piece in text.chunks(size) {
                 out.extend_from_slice(&veil.pass(Bytes::copy_from_slice(piece)));

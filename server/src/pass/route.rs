@@ -131,6 +131,24 @@ pub(crate) fn others(query: &str, ours: &[&str]) -> String {
     free.collect::<Vec<_>>().join("&")
 }
 
+/// The value of a member of the query, decoded. It may stand there once.
+pub(crate) fn member(query: &str, wanted: &str) -> Result<Option<String>, Fault> {
+    let mut found = query.split('&').filter_map(|member| {
+        let (name, value) = member.split_once('=').unwrap_or((member, ""));
+        (decode(name.as_bytes()) == wanted.as_bytes()).then(|| decode(value.as_bytes()))
+    });
+    match (found.next(), found.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => String::from_utf8(value).map(Some).map_err(|_| twisted(wanted)),
+        _ => Err(twisted(wanted)),
+    }
+}
+
+fn twisted(name: &str) -> Fault {
+    let message = format!("`{name}` may stand in the query once, as a text");
+    refusal(400, &message, "invalid_query").into()
+}
+
 fn unknown(name: &str) -> Fault {
     let name: String = name.chars().take(80).filter(|c| !c.is_control()).collect();
     refusal(404, &format!("there is no provider `{name}`"), "provider_not_found").into()
@@ -149,7 +167,7 @@ pub(crate) fn refusal(status: u16, message: &str, code: &str) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_plain, operation, others, split};
+    use super::{is_plain, member, operation, others, split};
 
     #[test]
     fn paths() {
@@ -185,6 +203,9 @@ mod tests {
             "limit=2&after=a%26b"
         );
         assert_eq!(others("", &["a=b"]), "");
+        assert_eq!(member("a=1&m%6Fdel=a%2Fb", "model").unwrap().as_deref(), Some("a/b"));
+        assert_eq!(member("models=1", "model").unwrap(), None);
+        assert!(member("model=1&model=2", "model").is_err() && member("model=%ff", "model").is_err());
         assert_eq!(others("a", &[""]), "a");
     }
 }

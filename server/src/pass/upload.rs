@@ -35,6 +35,8 @@ pub(crate) struct Source {
     idle: Duration,
     /// Since when nothing comes, though somebody waits.
     waiting: Option<Instant>,
+    /// How long it was waited for before.
+    waited: Duration,
     alarm: Alarm,
     ended: bool,
 }
@@ -60,6 +62,7 @@ impl Source {
             seen: 0,
             idle,
             waiting: None,
+            waited: Duration::ZERO,
             alarm: Alarm::default(),
             ended: false,
         })
@@ -80,13 +83,16 @@ impl Source {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
                     let since = *self.waiting.get_or_insert_with(Instant::now);
-                    return match self.alarm.poll(since + self.idle, cx) {
+                    let patience = body::patience(self.idle, self.seen).saturating_sub(self.waited);
+                    return match self.alarm.poll(since + patience.min(self.idle), cx) {
                         Poll::Ready(()) => Poll::Ready(Some(Err(Fault::BodyTimeout))),
                         Poll::Pending => Poll::Pending,
                     };
                 }
             };
-            self.waiting = None;
+            if let Some(since) = self.waiting.take() {
+                self.waited += since.elapsed();
+            }
             let bytes = match frame {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.plain(&data),
@@ -157,15 +163,21 @@ impl Source {
 
     /// Reads the rest behind `head`, within `limit`.
     pub(crate) async fn rest(&mut self, head: Head, limit: usize) -> Result<(Bytes, Share), Fault> {
-        let Head { held: mut whole, mut share, .. } = head;
+        let Head { held, share, .. } = self.whole(head, limit).await?;
+        Ok((Bytes::from(held), share))
+    }
+
+    /// The same for a body that goes on.
+    pub(crate) async fn whole(&mut self, mut head: Head, limit: usize) -> Result<Head, Fault> {
         while let Some(bytes) = std::future::poll_fn(|cx| self.poll_next(cx)).await {
-            whole.extend_from_slice(&bytes?);
-            if whole.len() > limit {
+            head.held.extend_from_slice(&bytes?);
+            if head.held.len() > limit {
                 return Err(Fault::BodyTooLarge(limit));
             }
-            share.claim(whole.len())?;
+            head.share.claim(head.held.len())?;
         }
-        Ok((Bytes::from(whole), share))
+        head.whole = true;
+        Ok(head)
     }
 
     /// Throws away what a refused client is still sending, for a while.
@@ -285,6 +297,11 @@ impl Upload {
                 Poll::Ready(Some(Err(Broken)))
             }
         }
+    }
+
+    /// What is here of it already: all of it, if `Source::whole` read it.
+    pub(crate) fn held(&self) -> Bytes {
+        self.head.clone()
     }
 
     pub(crate) fn is_done(&self) -> bool {

@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Events(Line),
     /// Other text.
     Text,
+    /// Messages of a session, each of them JSON.
+    Messages,
 }
 
 /// Where in a line of an event stream.
@@ -85,12 +87,17 @@ impl Watch {
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         match self.kind {
             Kind::Bytes | Kind::Text => {}
-            Kind::Json => bytes.iter().for_each(|byte| self.document.push(*byte)),
+            Kind::Json | Kind::Messages => bytes.iter().for_each(|byte| self.document.push(*byte)),
             Kind::Events(line) => {
                 let line = bytes.iter().fold(line, |line, byte| self.event_byte(line, *byte));
                 self.kind = Kind::Events(line);
             }
         }
+    }
+
+    /// The end of a message.
+    pub(crate) fn message(&mut self) {
+        self.read();
     }
 
     /// The end: what was not read yet is.
@@ -137,7 +144,12 @@ impl Watch {
             return;
         }
         let head = AnswerHead { status: self.status, headers: &[] };
-        self.observed.add(self.operation.observe(&self.exchange, &head, json));
+        let observed = self.operation.observe(&self.exchange, &head, json);
+        match self.kind {
+            // A session has many answers.
+            Kind::Messages => self.observed.sum(observed),
+            _ => self.observed.add(observed),
+        }
     }
 }
 

@@ -11,13 +11,15 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
+use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::Outgoing;
 use super::pool::Pool;
+use super::socket::{Socket, Switched};
 use super::transport::Transport;
 use crate::respond::Fault;
 
@@ -83,10 +85,48 @@ impl Connection {
             self.drive(cx);
             answer.as_mut().poll(cx)
         });
-        answer.await.map_err(|mut error| match error.take_message() {
+        let answer = answer.await.map_err(|mut error| match error.take_message() {
             Some(request) => Unsent::Retry(Box::new(request)),
             None => Unsent::Fault(head_fault(error.error())),
-        })
+        })?;
+        if is_ambiguous(answer.headers()) {
+            tracing::debug!("an answer does not say where it ends");
+            return Err(Unsent::Fault(Fault::Malformed));
+        }
+        Ok(answer)
+    }
+
+    /// Writes a request to switch to another protocol, and waits for the head of its answer.
+    pub(crate) async fn switch(
+        mut self,
+        request: Request<Outgoing>,
+        pool: &Arc<Pool>,
+    ) -> Result<Switched, Fault> {
+        let mut driver = self.driver.take().ok_or(Fault::Closed)?;
+        let mut over = false;
+        let answer = {
+            let mut answer = pin!(self.sender.try_send_request(request));
+            poll_fn(|cx| {
+                // Not `drive`: what is behind a `101` would be closed with it.
+                over = over || driver.poll_without_shutdown(cx).is_ready();
+                answer.as_mut().poll(cx)
+            })
+            .await
+            .map_err(|error| head_fault(error.error()))?
+        };
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            if !over {
+                self.driver = Some(driver);
+            }
+            return Ok(Switched::No(
+                answer.map(|incoming| UpstreamBody::new(incoming, self, Arc::clone(pool))),
+            ));
+        }
+        if !over {
+            poll_fn(|cx| driver.poll_without_shutdown(cx)).await.map_err(|error| head_fault(&error))?;
+        }
+        let parts = driver.into_parts();
+        Ok(Switched::Yes(answer.into_parts().0.headers, Socket::new(parts.read_buf, parts.io.into_inner())))
     }
 
     /// Whether another request may be written; notices what the provider did meanwhile.
@@ -97,6 +137,19 @@ impl Connection {
 
     pub(crate) fn idle_for(&self) -> Duration {
         self.idle_since.elapsed()
+    }
+}
+
+/// Whether an answer's end is a matter of taste: a length beside the chunks, or a coding that hyper leaves in the body.
+fn is_ambiguous(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match codings.next() {
+        None => false,
+        Some(coding) => {
+            !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+                || codings.next().is_some()
+                || headers.contains_key(CONTENT_LENGTH)
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod address;
 mod connection;
 mod outgoing;
 mod pool;
+mod socket;
 mod tls;
 mod transport;
 
@@ -26,6 +27,7 @@ use tokio::time::timeout;
 pub(crate) use address::{Address, base_path};
 pub(crate) use connection::UpstreamBody;
 pub(crate) use outgoing::Outgoing;
+pub(crate) use socket::{Socket, Switched};
 pub(crate) use tls::{Tls, TlsOnce};
 
 use crate::alarm::Alarm;
@@ -33,6 +35,7 @@ use crate::pass::{Progress, Upload};
 use crate::respond::Fault;
 use connection::{Connection, Unsent};
 use pool::Pool;
+use transport::Transport;
 
 /// One provider's address and the connections to it.
 pub(crate) struct Upstream {
@@ -82,6 +85,20 @@ impl Upstream {
             }
         })
         .await
+    }
+
+    /// Sends a request to switch to another protocol, on a connection of its own.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection.
+    pub(crate) async fn switch(
+        &self,
+        request: Request<Full<Bytes>>,
+        first_byte: Duration,
+    ) -> Result<Switched, Fault> {
+        let connection = self.connect().await?;
+        let switch = connection.switch(request.map(Outgoing::Whole), &self.pool);
+        timeout(first_byte, switch).await.unwrap_or(Err(Fault::FirstByteTimeout))
     }
 
     async fn call(&self, mut request: Request<Outgoing>) -> Result<Response<UpstreamBody>, Fault> {

@@ -23,7 +23,11 @@ pub(crate) enum Transport {
 pub(crate) async fn open(address: &Address, tls: Option<&Tls>, limit: Duration) -> Result<Transport, Fault> {
     let stream = dial(address, limit).await.map_err(|error| {
         tracing::warn!(host = address.host, port = address.port, %error, "cannot connect");
-        if is_ours(&error) { Fault::Full } else { Fault::Connect }
+        match error.kind() {
+            _ if is_ours(&error) => Fault::Full,
+            io::ErrorKind::TimedOut => Fault::ConnectTimeout,
+            _ => Fault::Connect,
+        }
     })?;
     // Requests are whole writes: waiting for more bytes only delays them.
     stream.set_nodelay(true).map_err(|_| Fault::Connect)?;

@@ -196,6 +196,11 @@ pub(crate) struct TokenRequest {
     #[serde(default)]
     #[schemars(title = "Form", extend("x-scope" = CONFIG, "examples" = [{ "grant_type": "refresh_token", "refresh_token": "$config.refresh_token" }]))]
     pub form: Named<Template>,
+    /// More members of the form: names of files whose text is the value. They are read for each request, as tokens of
+    /// workloads are renewed where they lie.
+    #[serde(default)]
+    #[schemars(title = "Form members in files", extend("x-scope" = CONFIG, "examples" = [{ "client_assertion": "$config.token_file" }]))]
+    pub form_files: Named<Template>,
     /// Its body, as JSON.
     #[schemars(title = "JSON body", extend("x-scope" = CONFIG, "examples" = [{ "key": "$config.api_key" }]))]
     pub json: Option<Template>,

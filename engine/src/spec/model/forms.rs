@@ -47,6 +47,15 @@ pub(super) fn header_name() -> Value {
     })
 }
 
+/// A header's name, as an item of a list.
+pub(super) fn header_item() -> Value {
+    let mut item = header_name();
+    if let Some(item) = item.as_object_mut() {
+        item.insert("type".to_owned(), json!("string"));
+    }
+    item
+}
+
 /// A mapping or a value of one, as it is written; its meaning is found by compiling it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(transparent)]

@@ -1,0 +1,142 @@
+//! Clients that go away, or stop reading: the provider is let go at once, and nothing is kept for them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use interlingua_tests::client::Request;
+use interlingua_tests::http::Reader;
+use libtest_mimic::{Failed, Trial};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+use crate::dialect::{CHUNKED, WAYS, Way, piece};
+use crate::fault::request;
+use crate::provider::Script;
+use crate::world::{World, Worlds};
+
+/// How soon the provider's connection must be closed.
+const PROMPT: Duration = Duration::from_millis(50);
+
+/// Once in a while a busy machine is late: the middle of these counts.
+const TIMES: usize = 5;
+
+/// Most that is kept for one client that does not read.
+const HELD_BYTES: usize = 1 << 20;
+
+/// A request that fits into no socket's buffer.
+const LARGE: usize = 10 << 20;
+
+/// When it goes.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    /// The provider has the request and is silent.
+    Waiting,
+    /// The provider has sent a head and half of its answer.
+    Half,
+    /// The provider is still reading the request.
+    Writing,
+}
+
+pub(crate) fn trials(worlds: &Arc<Worlds>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for way in WAYS {
+        for when in [When::Waiting, When::Half, When::Writing] {
+            for reset in [false, true] {
+                let worlds = Arc::clone(worlds);
+                let how = if reset { "reset" } else { "closed" };
+                let name = format!("gone/{how}_while_{when:?}//{}", way.name()).to_lowercase();
+                trials.push(Trial::test(name, move || worlds.run(goes(worlds.usual(), way, when, reset))));
+            }
+        }
+    }
+    for way in [WAYS[2], WAYS[3]] {
+        let worlds = Arc::clone(worlds);
+        let name = format!("gone/stops_reading//{}", way.name());
+        trials.push(Trial::test(name, move || worlds.run(stops_reading(way))));
+    }
+    trials
+}
+
+async fn goes(world: &World, way: Way, when: When, reset: bool) -> Result<(), Failed> {
+    let mut times = Vec::new();
+    for number in 0..TIMES {
+        let model = format!("gone.{when:?}.{reset}.{}.{number}", way.name().replace('/', "."));
+        let script = match when {
+            When::Half if way.live => {
+                Script::new().write(way.head() + CHUNKED).write(piece(way.begin())).hold()
+            }
+            When::Half => Script::new().write(way.head() + CHUNKED).write(piece("{\"id\":")).hold(),
+            When::Waiting | When::Writing => Script::new().hold(),
+        };
+        world.provider.will(&model, script);
+        let writing = matches!(when, When::Writing);
+        let name = format!("{}{}/{model}", way.format(), if writing { "-early" } else { "" });
+        let body = request(&name, way.live, if writing { LARGE } else { 0 });
+        let mut reader = Request::new(world.addr(), "POST", "/v1/chat/completions").json(&body).begin().await;
+        world.provider.asked(&model).await?;
+        if matches!(when, When::Half) && way.live {
+            reader.head().await.ok_or("no head")?;
+            reader.chunk().await.map_err(|_| "no chunk")?;
+        } else {
+            sleep(Duration::from_millis(30)).await;
+        }
+        if reset {
+            reader.stream().set_zero_linger()?;
+        }
+        let left = Instant::now();
+        drop(reader);
+        if writing {
+            sleep(PROMPT).await;
+            world.provider.read_on(&model);
+        }
+        let ended = world.provider.let_go(&model).await?;
+        let record = world.record(&name).await?;
+        if record["status"] != 499 || record["error_class"] != "client_closed" {
+            return Err(format!("expected an abandoned request: {record}").into());
+        }
+        if writing {
+            // Had the gateway not gone, it would have gone on.
+            let read: usize = world.provider.seen(&model).iter().map(|seen| seen.body.len()).sum();
+            return if read < LARGE { Ok(()) } else { Err("the request was sent to its end".into()) };
+        }
+        times.push(ended.saturating_duration_since(left));
+    }
+    times.sort();
+    if times[TIMES / 2] <= PROMPT { Ok(()) } else { Err(format!("it took {times:?}").into()) }
+}
+
+/// Many clients that read the head of an endless stream and nothing else.
+async fn stops_reading(way: Way) -> Result<(), Failed> {
+    const CLIENTS: usize = 24;
+    let world = World::with("timeouts: { client_write: 3s }\n").await;
+    let script = || {
+        let event = piece(way.says(&"x".repeat(8_000)));
+        Script::new().write(way.head() + CHUNKED).write(piece(way.begin())).pour(event, 10_000)
+    };
+    // Everything that is made once is made.
+    open(&world, way, "warm", &script()).await?;
+    sleep(Duration::from_millis(300)).await;
+    let before = world.memory("VmRSS")?;
+    let mut clients = Vec::new();
+    for number in 0..CLIENTS {
+        clients.push(open(&world, way, &format!("stuck.{number}"), &script()).await?);
+    }
+    sleep(Duration::from_millis(1_500)).await;
+    let held = world.memory("VmRSS")?.saturating_sub(before) / CLIENTS;
+    if held > HELD_BYTES {
+        return Err(format!("{held} bytes are held for each client").into());
+    }
+    for number in 0..CLIENTS {
+        world.provider.let_go(&format!("stuck.{number}")).await?;
+    }
+    drop(clients);
+    Ok(())
+}
+
+async fn open(world: &World, way: Way, model: &str, script: &Script) -> Result<Reader<TcpStream>, Failed> {
+    world.provider.will(model, script.clone());
+    let body = request(&format!("{}/{model}", way.format()), true, 0);
+    let mut reader = Request::new(world.addr(), "POST", "/v1/chat/completions").json(&body).begin().await;
+    reader.head().await.ok_or("no head")?;
+    Ok(reader)
+}

@@ -1,0 +1,67 @@
+//! Faults: what providers, clients and the network between do wrong, and the one right outcome of each.
+//!
+//! A fault is a row of a table: what somebody does, step by step, on a bare socket, against the real
+//! command; then what the client sees, what the record says, and how long it may take. Every row is a
+//! test of its own (`provider/cut/in_the_body/live/other`).
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "test code"
+)]
+
+mod clients;
+mod connections;
+mod dialect;
+mod fault;
+mod gone;
+mod leaks;
+mod memory;
+mod pools;
+mod provider;
+mod provider_bodies;
+mod provider_heads;
+mod provider_lengths;
+mod provider_streams;
+mod world;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+
+use world::Worlds;
+
+/// Faults mostly wait: for each other they need not.
+const AT_ONCE: usize = 16;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_ONCE);
+    let worlds = Arc::new(Worlds::default());
+    let trials: Vec<Trial> = [
+        connections::faults(),
+        provider_heads::faults(),
+        provider_lengths::faults(),
+        provider_bodies::faults(),
+        provider_streams::faults(),
+    ]
+    .into_iter()
+    .flatten()
+    .flat_map(|fault| fault.trials(&worlds))
+    .chain(clients::trials(&worlds))
+    .chain(pools::trials(&worlds))
+    .chain(gone::trials(&worlds))
+    .chain(leaks::trials(&worlds))
+    .chain(memory::trials(&worlds))
+    .collect();
+    let rows: std::collections::BTreeSet<&str> =
+        trials.iter().map(|trial| trial.name().split("//").next().unwrap_or_default()).collect();
+    if !arguments.list {
+        println!("{} faults", rows.len());
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

@@ -1,0 +1,185 @@
+//! The gateways that faults share: the real command, once with the usual patience and once with little.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use interlingua_tests::PATIENCE;
+use interlingua_tests::gateway::records;
+use interlingua_tests::process::Process;
+use libtest_mimic::Failed;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::provider::{Provider, Strangers};
+
+/// The gateway's key for every provider.
+pub(crate) const KEY: &str = "sk-gateway-secret";
+
+/// How large bodies of clients, answers of providers and events may be.
+pub(crate) const BODY_BYTES: usize = 12 << 20;
+pub(crate) const RESPONSE_BYTES: usize = 8 << 20;
+pub(crate) const EVENT_BYTES: usize = 64 << 10;
+
+/// The patience of the impatient one with its clients.
+pub(crate) const IMPATIENT: Duration = Duration::from_millis(600);
+
+/// A running gateway and its provider.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) provider: Provider,
+    pub(crate) process: Process,
+    _strangers: Option<Strangers>,
+}
+
+/// Those that are shared, started when somebody asks for them.
+#[derive(Debug)]
+pub(crate) struct Worlds {
+    runtime: Runtime,
+    usual: OnceLock<World>,
+    impatient: OnceLock<World>,
+}
+
+impl Default for Worlds {
+    fn default() -> Worlds {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        Worlds {
+            runtime: runtime.expect("there are threads"),
+            usual: OnceLock::new(),
+            impatient: OnceLock::new(),
+        }
+    }
+}
+
+impl Worlds {
+    /// Runs a test that must end.
+    pub(crate) fn run(&self, test: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+        let test = async { tokio::time::timeout(PATIENCE, test).await };
+        self.runtime.block_on(test).unwrap_or_else(|_| Err("it does not end".into()))
+    }
+
+    /// Makes what several tests share.
+    pub(crate) fn start<T>(&self, making: impl Future<Output = T>) -> T {
+        self.runtime.block_on(making)
+    }
+
+    /// The usual one.
+    pub(crate) fn usual(&self) -> &World {
+        self.usual.get_or_init(|| self.runtime.block_on(World::usual()))
+    }
+
+    /// The one that does not wait for clients.
+    pub(crate) fn impatient(&self) -> &World {
+        let timeouts = "client_head: 600ms, client_body: 600ms, client_idle: 600ms, client_write: 600ms";
+        self.impatient
+            .get_or_init(|| self.runtime.block_on(World::with(&format!("timeouts: {{ {timeouts} }}\n"))))
+    }
+}
+
+/// A provider's section of the config.
+fn section(name: &str, spec: &str, addr: SocketAddr, more: &str) -> String {
+    format!("  {name}: {{ spec: {spec}, base_url: \"http://{addr}\", api_key: {KEY}, {more} }}\n")
+}
+
+const SPECS: [(&str, &str); 2] = [("same", "openai"), ("other", "anthropic")];
+
+/// See `fault::HASTY`.
+const HASTY: &str = "timeouts: { connect: 500ms, first_byte: 500ms, first_byte_stream: 500ms, idle: 500ms }";
+
+impl World {
+    async fn usual() -> World {
+        let provider = Provider::start().await;
+        let strangers = Strangers::start().await;
+        let addr = provider.addr;
+        let mut config = "providers:\n".to_owned();
+        for (name, spec) in SPECS {
+            config += &section(name, spec, addr, "");
+            config += &section(&format!("{name}-hasty"), spec, addr, HASTY);
+            config += &section(&format!("{name}-refused"), spec, strangers.refused, "");
+            config += &section(&format!("{name}-hole"), spec, strangers.hole, HASTY);
+            config += &section(&format!("{name}-resets"), spec, strangers.resets, "");
+            config += &section(&format!("{name}-closes"), spec, strangers.closes, "");
+            config += &section(&format!("{name}-deaf"), spec, strangers.deaf, HASTY);
+            let early = section(&format!("{name}-early"), spec, addr, "");
+            config += &early.replace(&addr.to_string(), &format!("{addr}/early"));
+            let plain = section(&format!("{name}-tls"), spec, strangers.plain, "");
+            config += &plain.replace("http://", "https://");
+        }
+        config += &section("binary", "bedrock", addr, "");
+        config += &section("lines", "ollama", addr, "").replace(&format!("api_key: {KEY}, "), "");
+        for number in 0..POOLS {
+            config += &section(&format!("pool-{number}"), "openai", addr, "");
+        }
+        World::start(provider, Some(strangers), &config).await
+    }
+
+    /// A gateway of its own, with what else its config says.
+    pub(crate) async fn with(more: &str) -> World {
+        let provider = Provider::start().await;
+        let mut config = more.to_owned() + "providers:\n";
+        for (name, spec) in SPECS {
+            config += &section(name, spec, provider.addr, "");
+        }
+        World::start(provider, None, &config).await
+    }
+
+    async fn start(provider: Provider, strangers: Option<Strangers>, config: &str) -> World {
+        let limits = format!(
+            "limits: {{ body_bytes: {}KiB, response_bytes: {}KiB, event_bytes: {}KiB }}",
+            BODY_BYTES >> 10,
+            RESPONSE_BYTES >> 10,
+            EVENT_BYTES >> 10,
+        );
+        let log = "log: { usage: usage.jsonl, level: error }";
+        let process = Process::start(&format!("{config}{limits}\n{log}\n")).await;
+        World { provider, process, _strangers: strangers }
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.process.addr
+    }
+
+    fn file(&self) -> PathBuf {
+        self.process.folder.path().join("usage.jsonl")
+    }
+
+    /// A number of the process's own account of its memory, in bytes.
+    pub(crate) fn memory(&self, name: &str) -> Result<usize, Failed> {
+        let id = self.process.id().ok_or("it has ended")?;
+        let text = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = text.lines().find(|line| line.starts_with(name)).ok_or("no such number")?;
+        let kib: usize = line.split_whitespace().nth(1).ok_or("no number")?.parse()?;
+        Ok(kib << 10)
+    }
+
+    /// From here on the peak is counted anew.
+    pub(crate) fn forget_peak(&self) -> Result<(), Failed> {
+        let id = self.process.id().ok_or("it has ended")?;
+        Ok(std::fs::write(format!("/proc/{id}/clear_refs"), "5")?)
+    }
+
+    /// The records of requests for `model`, as the client named it.
+    pub(crate) fn records(&self, model: &str) -> Vec<Value> {
+        let mut all = records(&self.file());
+        all.retain(|record| record["ai"]["proxy"]["meta"]["request_model"] == model);
+        all
+    }
+
+    /// The record of the only request for `model`; of an abandoned one it may be late.
+    pub(crate) async fn record(&self, model: &str) -> Result<Value, Failed> {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let mut found = self.records(model);
+            match found.len() {
+                1 => return Ok(found.remove(0)),
+                0 if Instant::now() < end => tokio::time::sleep(Duration::from_millis(10)).await,
+                count => return Err(format!("{count} records of `{model}`: {found:?}").into()),
+            }
+        }
+    }
+}
+
+/// How many providers there are whose connections only one test uses.
+pub(crate) const POOLS: usize = 12;
