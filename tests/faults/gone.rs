@@ -107,7 +107,7 @@ async fn goes(world: &World, way: Way, when: When, reset: bool) -> Result<(), Fa
 
 /// Many clients that read the head of an endless stream and nothing else.
 async fn stops_reading(way: Way) -> Result<(), Failed> {
-    const CLIENTS: usize = 24;
+    const CLIENTS: usize = 12;
     let world = World::with("timeouts: { client_write: 3s }\n").await;
     let script = || {
         let event = piece(way.says(&"x".repeat(8_000)));

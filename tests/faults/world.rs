@@ -56,7 +56,7 @@ impl Default for Worlds {
 impl Worlds {
     /// Runs a test that must end.
     pub(crate) fn run(&self, test: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
-        let test = async { tokio::time::timeout(PATIENCE, test).await };
+        let test = async { tokio::time::timeout(2 * PATIENCE, test).await };
         self.runtime.block_on(test).unwrap_or_else(|_| Err("it does not end".into()))
     }
 
@@ -86,7 +86,7 @@ fn section(name: &str, spec: &str, addr: SocketAddr, more: &str) -> String {
 const SPECS: [(&str, &str); 2] = [("same", "openai"), ("other", "anthropic")];
 
 /// See `fault::HASTY`.
-const HASTY: &str = "timeouts: { connect: 500ms, first_byte: 500ms, first_byte_stream: 500ms, idle: 500ms }";
+const HASTY: &str = "timeouts: { connect: 500ms, first_byte: 500ms, first_byte_stream: 500ms, idle: 1200ms }";
 
 impl World {
     async fn usual() -> World {
