@@ -14,7 +14,7 @@ use crate::provider_bodies::bomb;
 use crate::world::{BODY_BYTES, EVENT_BYTES, KEY, RESPONSE_BYTES, World, Worlds};
 
 /// Buffers of sockets and heads, and what the allocator keeps for the next one.
-const AROUND: usize = 3 << 20;
+const AROUND: usize = 6 << 20;
 
 struct Row {
     name: &'static str,
