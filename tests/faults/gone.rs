@@ -108,16 +108,19 @@ async fn goes(world: &World, way: Way, when: When, reset: bool) -> Result<(), Fa
 /// Many clients that read the head of an endless stream and nothing else.
 async fn stops_reading(way: Way) -> Result<(), Failed> {
     const CLIENTS: usize = 24;
-    let world = World::with("timeouts: { client_write: 3s }\n").await;
+    const BEFORE: usize = 12;
+    let world = World::with("timeouts: { client_write: 5s }\n").await;
     let script = || {
         let event = piece(way.says(&"x".repeat(8_000)));
         Script::new().write(way.head() + CHUNKED).write(piece(way.begin())).pour(event, 10_000)
     };
     // Everything that is made once is made.
-    open(&world, way, "warm", &script()).await?;
-    sleep(Duration::from_millis(300)).await;
-    let before = world.memory("VmRSS")?;
     let mut clients = Vec::new();
+    for number in 0..BEFORE {
+        clients.push(open(&world, way, &format!("before.{number}"), &script()).await?);
+    }
+    sleep(Duration::from_millis(700)).await;
+    let before = world.memory("VmRSS")?;
     for number in 0..CLIENTS {
         clients.push(open(&world, way, &format!("stuck.{number}"), &script()).await?);
     }

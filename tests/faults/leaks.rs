@@ -239,7 +239,7 @@ fn injections() -> Vec<Injection> {
         model("model/dots", "../../admin", None),
         model("model/dots_behind", "m/..", None),
         model("model/dot", "./m", None),
-        model("model/slash", "a/b", Some("/base/models/a/b/of/u/chat?fixed=1&user=u&model=a%2Fb")),
+        model("model/slash", "a/b", Some("/base/models/a%2Fb/of/u/chat?fixed=1&user=u&model=a%2Fb")),
         model(
             "model/escaped_slash",
             "a%2fb",
@@ -248,7 +248,7 @@ fn injections() -> Vec<Injection> {
         model(
             "model/escaped_dots",
             "%2e%2e/x",
-            Some("/base/models/%252e%252e/x/of/u/chat?fixed=1&user=u&model=%252e%252e%2Fx"),
+            Some("/base/models/%252e%252e%2Fx/of/u/chat?fixed=1&user=u&model=%252e%252e%2Fx"),
         ),
         model(
             "model/escaped_crlf",
@@ -263,12 +263,12 @@ fn injections() -> Vec<Injection> {
         model(
             "model/space",
             "m HTTP/1.1",
-            Some("/base/models/m%20HTTP/1.1/of/u/chat?fixed=1&user=u&model=m%20HTTP%2F1.1"),
+            Some("/base/models/m%20HTTP%2F1.1/of/u/chat?fixed=1&user=u&model=m%20HTTP%2F1.1"),
         ),
         model(
             "model/address",
             "http://evil/x",
-            Some("/base/models/http:%2F%2Fevil/x/of/u/chat?fixed=1&user=u&model=http%3A%2F%2Fevil%2Fx"),
+            Some("/base/models/http:%2F%2Fevil%2Fx/of/u/chat?fixed=1&user=u&model=http%3A%2F%2Fevil%2Fx"),
         ),
         // Other values.
         user("value/crlf", "u\r\nx-evil: 1", None),

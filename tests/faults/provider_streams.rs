@@ -196,7 +196,7 @@ fn cuts() -> Vec<Fault> {
 /// Nothing for too long; or little, for long.
 fn silence() -> Vec<Fault> {
     let idle = |name, script| fault(name, script).in_time().live(Broken("upstream_idle"));
-    let beat = Duration::from_millis(150);
+    let beat = Duration::from_millis(200);
     vec![
         idle("silence/behind_the_head", |way| open(way, &[]).hold()),
         idle("silence/in_the_text", |way| open(way, &[&way.begin()]).hold()),
@@ -204,21 +204,21 @@ fn silence() -> Vec<Fault> {
         fault("silence/behind_done", |way| open(way, &[&way.answer()]).hold()).hasty().live(Exact).spoils(),
         // Longer than the limit, but alive.
         fault("silence/comments_first", |way| {
-            let script = open(way, &[]).tick(piece(": wait\n\n"), Duration::from_millis(150), 8);
+            let script = open(way, &[]).tick(piece(": wait\n\n"), Duration::from_millis(200), 8);
             script.write(piece(way.answer())).write(LAST)
         })
         .hasty()
         .takes(beat * 8)
         .live(Exact),
         fault("silence/comments_in_the_text", |way| {
-            let script = open(way, &[&way.begin()]).tick(piece(": wait\n\n"), Duration::from_millis(150), 8);
+            let script = open(way, &[&way.begin()]).tick(piece(": wait\n\n"), Duration::from_millis(200), 8);
             script.write(piece(way.stop() + &way.done())).write(LAST)
         })
         .hasty()
         .takes(beat * 8)
         .live(Exact),
         fault("silence/pings_in_the_text", |way| {
-            let script = open(way, &[&way.begin()]).tick(piece(way.ping()), Duration::from_millis(150), 8);
+            let script = open(way, &[&way.begin()]).tick(piece(way.ping()), Duration::from_millis(200), 8);
             script.write(piece(way.stop() + &way.done())).write(LAST)
         })
         .hasty()
@@ -252,7 +252,7 @@ fn endless() -> Vec<Fault> {
         })
         .live(Exact),
         fault("endless/choices", |way| {
-            let many: String = (0..20_000)
+            let many: String = (0..5_000)
                 .map(|n| {
                     data(&chunk(&format!(
                         r#"{{"index":{n},"delta":{{"content":"b"}},"finish_reason":null}}"#
