@@ -7,7 +7,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -49,6 +49,8 @@ pub(crate) struct Requests {
     ended: AtomicU64,
     /// Heads and pieces of bodies, of all answers.
     pieces: AtomicU64,
+    /// What comes is no HTTP any more.
+    switched: AtomicBool,
 }
 
 impl Requests {
@@ -56,6 +58,11 @@ impl Requests {
     pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
         self.begun.fetch_add(1, Ordering::Relaxed);
         InFlight(Arc::clone(self))
+    }
+
+    /// The connection goes on with another protocol: its bytes are not looked at.
+    pub(crate) fn switch(&self) {
+        self.switched.store(true, Ordering::Relaxed);
     }
 }
 
@@ -380,7 +387,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Client<S> {
         let again = !this.first.is_empty();
         if let Poll::Ready(outcome) = this.poll_bytes(cx, buffer) {
             if let Some(bytes) = buffer.filled_mut().get_mut(before..).filter(|bytes| !bytes.is_empty()) {
-                if !again {
+                if !again && !this.requests.switched.load(Ordering::Relaxed) {
                     this.framing.look(bytes);
                 }
                 this.heard();

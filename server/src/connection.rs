@@ -134,12 +134,14 @@ impl Site<'_> {
         let tunnels = Tunnels::default();
         let service = service_fn(|request| {
             let gateway = Arc::clone(self.gateway);
-            let (in_flight, tunnels) = (self.requests.begin(), tunnels.clone());
+            let (requests, tunnels) = (Arc::clone(&self.requests), tunnels.clone());
+            let in_flight = requests.begin();
             async move {
                 let (mut head, mut body) = answer(&gateway, request).await.into_parts();
                 if let Some(tunnel) = body.take_tunnel() {
                     // Its request is in flight as long as the session lives.
                     tunnels.put(tunnel, in_flight.again());
+                    requests.switch();
                 } else if !gateway.ready() {
                     head.headers.insert(CONNECTION, CLOSE);
                 }

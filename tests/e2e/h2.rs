@@ -200,7 +200,8 @@ async fn answers_have_to_be_taken() {
         }
     }
     let held = server.memory().saturating_sub(before);
-    assert!(held < 2 << 20, "{held} bytes");
+    // Of which half are pages that the allocator took anew.
+    assert!(held < 3 << 20, "{held} bytes");
     let records = records(&server.folder.path().join("usage.jsonl"));
     assert_eq!(records.last().unwrap()["status"], 499, "{records:#?}");
     // The connection lives: windows that are opened are used.

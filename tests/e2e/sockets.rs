@@ -384,6 +384,19 @@ async fn clients_that_go_away() {
     assert_eq!(record["ai"]["proxy"]["usage"]["completion_tokens"], 7);
 }
 
+/// What follows the switch is no HTTP, whatever it looks like.
+#[tokio::test]
+async fn frames_that_look_like_requests() {
+    let provider = Provider::start().await;
+    let gateway = Gateway::with("openai", &provider.url(), "").await;
+    let (mut client, mut upstream) = session(&gateway, &provider).await;
+    let odd = b"POST / HTTP/1.1\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n\n\n".repeat(20);
+    for piece in [&odd[..], &masked(TEXT, &odd)] {
+        say(&mut client, piece).await;
+        comes(&mut upstream, piece).await;
+    }
+}
+
 /// A client that says goodbye and does not wait for an answer.
 #[tokio::test]
 async fn clients_that_close() {
