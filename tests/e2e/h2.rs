@@ -302,7 +302,9 @@ async fn floods() {
         .concat()
     };
     let window = |_| frame(kind::WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes());
-    let floods: [(&str, &dyn Fn(u32) -> Vec<u8>); 8] = [
+    /// What a flood is made of, by the number of its turn.
+    type Flood<'f> = (&'f str, &'f dyn Fn(u32) -> Vec<u8>);
+    let floods: [Flood<'_>; 8] = [
         ("rapid reset", &rapid),
         ("settings", &|_| frame(kind::SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100])),
         ("ping", &|_| frame(kind::PING, 0, 0, &[1; 8])),
