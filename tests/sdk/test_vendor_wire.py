@@ -4,6 +4,7 @@ No gateway in between. `vendor-wire.yaml` lists the libraries with OpenAI's call
 """
 
 import concurrent.futures
+import gc
 import importlib
 import json
 import logging
@@ -1114,5 +1115,15 @@ def load_tests(loader, tests, _pattern):
     return suite
 
 
+class Result(unittest.TextTestResult):
+    """Collects garbage between tests only: some libraries close a stream that was left in the middle when it is collected,
+    and wait for ever if that happens while they hold the lock of their connections."""
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        gc.collect()
+
+
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    gc.disable()
+    unittest.main(verbosity=2, testRunner=unittest.TextTestRunner(verbosity=2, resultclass=Result))
