@@ -3,6 +3,10 @@
 //!
 //! Knows bytes and JSON. Knows no HTTP connection, no clock, no file and no provider.
 
+// Unit tests share the helpers of the integration tests.
+#[cfg(test)]
+extern crate self as interlingua_engine;
+
 mod base64;
 mod codec;
 mod codes;

@@ -803,3 +803,113 @@ fn any_order_of_other_framings() {
         }
     }
 }
+
+/// A stream of messages whose steps count usage; the total after each message, and at the end.
+fn totals(state: &str, each: &str, messages: &[&str]) -> Vec<Option<u64>> {
+    let program = program_of(&format!(
+        "interlingua: 1
+provider: x
+upstream: {{ url: https://api.example.com }}
+operations:
+  chat:
+    path: /chat
+    request: {{ model: $model }}
+    response: $
+    stream:
+      framing: ndjson
+      state: {state}
+      each: {each}
+"
+    ));
+    let mut decoder = chat_stream(&program, true);
+    let mut out = Vec::new();
+    let mut seen = Vec::new();
+    for message in messages {
+        decoder.feed(format!("{message}\n").as_bytes(), &mut out);
+        seen.push(decoder.usage().and_then(|usage| usage.total_tokens));
+    }
+    assert_eq!(decoder.finish(&mut out), Progress::Ended, "{}", String::from_utf8_lossy(&out));
+    let last = decoder.usage().and_then(|usage| usage.total_tokens);
+    let out = String::from_utf8(out).unwrap();
+    let told = out.lines().find_map(|line| {
+        let chunk: Json = serde_json::from_str(line.strip_prefix("data: ")?).ok()?;
+        chunk["usage"]["total_tokens"].as_u64()
+    });
+    assert_eq!(told, last, "{out}");
+    seen.push(last);
+    seen
+}
+
+/// Usage is what it was when its step ran, however late it is computed.
+#[test]
+fn usage_is_of_its_step() {
+    let end = "{ finish_reason: $.stop }";
+    let total = "{ total_tokens: $state.n }";
+    let stop = r#"{"stop":"stop"}"#;
+    // A later step without `usage` changes the state.
+    let each =
+        format!("[{{ if: $.n, set: {{ n: $.n }}, usage: {total} }}, {{ set: {{ n: $.other }} }}, {end}]");
+    let messages = [r#"{"n":5}"#, r#"{"other":7}"#, stop];
+    assert_eq!(totals("{ n: null }", &each, &messages), [Some(5), Some(5), Some(5), Some(5)]);
+    // In the same message, and by a step inside of another.
+    let each = format!("[{{ set: {{ n: $.n }}, usage: {total} }}, {{ do: [{{ set: {{ n: 9 }} }}] }}, {end}]");
+    assert_eq!(
+        totals("{ n: null }", &each, &[r#"{"n":5}"#, r#"{"n":6,"stop":"stop"}"#]),
+        [Some(5), Some(6), Some(6)]
+    );
+    // The step resets what it counted.
+    let each = format!("[{{ if: $.n, set: {{ n: $.n }}, usage: {total}, reset: [n] }}, {end}]");
+    assert_eq!(totals("{ n: 1 }", &each, &[r#"{"n":5}"#, stop]), [Some(5), Some(5), Some(5)]);
+    // The same mapping twice, the second time with nothing to tell.
+    let some = "{ $if: \"$state.n > 0\", total_tokens: $state.n }";
+    let each = format!("[{{ set: {{ n: $.n }}, usage: {some} }}, {end}]");
+    let messages = [r#"{"n":5}"#, r#"{"n":0}"#, stop];
+    assert_eq!(totals("{ n: null }", &each, &messages), [Some(5), Some(5), Some(5), Some(5)]);
+    let each = format!("[{{ set: {{ n: $.n }}, usage: {total} }}, {end}]");
+    let messages = [r#"{"n":5}"#, r#"{"n":8}"#, "{}", stop];
+    assert_eq!(totals("{ n: null }", &each, &messages), [Some(5), Some(8), Some(8), Some(8), Some(8)]);
+    // A reset between two of the same.
+    let each =
+        format!("[{{ if: $.n, set: {{ n: $.n }} }}, {{ usage: {total} }}, {{ if: $.r, reset: [n] }}, {end}]");
+    let messages = [r#"{"n":5,"r":true}"#, "{}", stop];
+    assert_eq!(totals("{ n: null }", &each, &messages), [Some(5), Some(5), Some(5), Some(5)]);
+    // What a mapping reads besides the state, is gone when the next message comes.
+    let each = format!("[{{ usage: {{ total_tokens: $.n }} }}, {end}]");
+    assert_eq!(totals("{}", &each, &[r#"{"n":5}"#, "{}", stop]), [Some(5), Some(5), Some(5), Some(5)]);
+    let each = format!("[{{ for: \"one in $.many[*]\", usage: {{ total_tokens: $one.n }} }}, {end}]");
+    let messages = [r#"{"many":[{"n":3},{"n":4},{}]}"#, stop];
+    assert_eq!(totals("{}", &each, &messages), [Some(4), Some(4), Some(4)]);
+    // Two mappings: the one that came last counts, and keeps what it does not tell.
+    let each = format!(
+        "[{{ if: $.a, set: {{ n: $.a }}, usage: {total} }}, {{ if: $.b, set: {{ m: $.b }}, usage: {{ total_tokens: $state.m }} }}, {end}]"
+    );
+    let messages = [r#"{"a":5}"#, r#"{"b":6}"#, r#"{"a":7}"#, stop];
+    assert_eq!(
+        totals("{ n: null, m: null }", &each, &messages),
+        [Some(5), Some(6), Some(7), Some(7), Some(7)]
+    );
+}
+
+/// A frame that is cut shows that more was to come, even behind the finish reason.
+#[test]
+fn a_cut_frame_is_no_end() {
+    let program = program_of(&NORMALIZED.replace(
+        "framing: sse, normalize: true, done: \"[DONE]\" }",
+        "framing: aws-eventstream, normalize: true }",
+    ));
+    let messages = r#"[{"event":"part","data":{"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}}]"#;
+    let whole = interlingua_engine::event_stream(messages).unwrap();
+    let usage = r#"[{"event":"part","data":{"usage":{"total_tokens":3},"choices":[]}}]"#;
+    let usage = interlingua_engine::event_stream(usage).unwrap();
+    for length in 0..=usage.len() {
+        let mut decoder = chat_stream(&program, true);
+        let mut out = Vec::new();
+        decoder.feed(&whole, &mut out);
+        decoder.feed(&usage[..length], &mut out);
+        let progress = decoder.finish(&mut out);
+        let expected = if length == 0 || length == usage.len() { Progress::Ended } else { Progress::Failed };
+        assert_eq!(progress, expected, "{length} of {}", usage.len());
+        let done = String::from_utf8_lossy(&out).contains("[DONE]");
+        assert_eq!(done, progress == Progress::Ended, "{length}");
+    }
+}

@@ -155,6 +155,9 @@ impl<'s> Compiler<'s> {
         let reset = self.resets(yaml);
         let written = set.iter().chain(&append).map(|(slot, _)| *slot).chain(reset.iter().copied());
         let writes = written.filter_map(state_bit).fold(0, |writes, bit| writes | bit);
+        let counts = usage.and_then(|place| self.usages.get(usize::from(place)));
+        let counts_again =
+            reset.is_empty() && body.list.is_empty() && counts.is_some_and(|(_, counts)| counts.stays());
         let step = Step {
             cond,
             each,
@@ -166,6 +169,7 @@ impl<'s> Compiler<'s> {
             emit: self.member_of(yaml, "emit"),
             finish_reason,
             usage,
+            counts_again,
             writes,
             error,
             end,

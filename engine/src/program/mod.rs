@@ -10,6 +10,7 @@ pub(crate) mod needs;
 pub(crate) mod pass;
 pub(crate) mod rename;
 pub(crate) mod schema;
+pub(crate) mod shortcuts;
 pub(crate) mod stream;
 
 use crate::secret::Secret;

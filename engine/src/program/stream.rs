@@ -1,7 +1,7 @@
 //! A compiled stream: what happens for each message of the upstream.
 
 use super::head::{Address, Header};
-use super::ir::{Cond, Const, Node, Path};
+use super::ir::{Cond, Const, Let, Node, Path, Root};
 
 /// An event's name and what it does.
 pub(crate) type Event = (Box<str>, Steps);
@@ -134,6 +134,45 @@ pub(crate) struct Counts {
     pub(crate) states: Option<u64>,
 }
 
+impl Counts {
+    /// Whether it comes to an object whenever it came to one before and no state variable was reset since: a variable
+    /// that is set stays set.
+    pub(crate) fn stays(&self) -> bool {
+        self.states.is_some() && stays_object(&self.node, &[])
+    }
+}
+
+/// What a slot holds.
+type Slots<'n> = [(u16, &'n Node)];
+
+fn stays_object<'n>(node: &'n Node, slots: &Slots<'n>) -> bool {
+    match node {
+        Node::Object(members) => members.iter().any(|member| stays(&member.node, slots)),
+        Node::Let(binding) => stays_object(&binding.body.node, &bound(binding, slots)),
+        _ => false,
+    }
+}
+
+fn stays<'n>(node: &'n Node, slots: &Slots<'n>) -> bool {
+    match node {
+        Node::Path(path) if path.steps.is_empty() => match path.root {
+            Root::State(_) => true,
+            Root::Slot(slot) => {
+                let held = slots.iter().rposition(|(known, _)| *known == slot);
+                let (outer, held) = slots.split_at(held.unwrap_or(0));
+                held.first().is_some_and(|(known, node)| *known == slot && stays(node, outer))
+            }
+            _ => false,
+        },
+        node => stays_object(node, slots),
+    }
+}
+
+fn bound<'n>(binding: &'n Let, slots: &Slots<'n>) -> Vec<(u16, &'n Node)> {
+    let inner = binding.slots.iter().map(|(slot, choice)| (*slot, &choice.node));
+    slots.iter().copied().chain(inner).collect()
+}
+
 /// The bit of a state variable; none for those beyond.
 pub(crate) fn state_bit(slot: u16) -> Option<u64> {
     1_u64.checked_shl(u32::from(slot))
@@ -153,6 +192,8 @@ pub(crate) struct Step {
     pub(crate) finish_reason: Option<Node>,
     /// Which of the stream's usage mappings counts.
     pub(crate) usage: Option<u16>,
+    /// Whether nothing is left of what the same mapping counted before.
+    pub(crate) counts_again: bool,
     /// State variables that it changes, as bits; those beyond have none.
     pub(crate) writes: u64,
     pub(crate) error: Option<StepError>,

@@ -15,3 +15,6 @@ pub use pass::{Observed, passing_paths};
 pub use request::{Call, Encoded, Exchange, Limits, Target};
 pub use stream::{Progress, StreamDecoder};
 pub use usage::{Usage, UsageDetails};
+
+#[cfg(test)]
+mod tests;

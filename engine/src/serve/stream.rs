@@ -10,6 +10,7 @@ use crate::codec::{CodecError, DEFAULT_EVENT_BYTES, EventStream, Frame, JsonArra
 use crate::json::{Arena, DEFAULT_DEPTH, ParseOptions, Value, as_i64, parse};
 use crate::program::Operation;
 use crate::program::ir::Const;
+use crate::program::shortcuts;
 use crate::program::stream::{Framing, Mode, Step, StepError, Steps, Stream};
 use crate::run::state::Slot;
 use crate::run::{Inputs, Ran, Run, Stop};
@@ -572,7 +573,7 @@ impl Core {
             self.assembler.finish(index, reason, &beside).map_err(too_many)?;
         }
         if let Some(place) = step.usage {
-            self.counts(run, stream, place)?;
+            self.counts(run, stream, step, place)?;
         }
         let flow = match &step.error {
             Some(StepError::Mapping) => {
@@ -591,7 +592,7 @@ impl Core {
     }
 
     /// A usage mapping counts from here on.
-    fn counts<'a>(&mut self, run: &mut Run<'a>, stream: &'a Stream, place: u16) -> Ran<()> {
+    fn counts<'a>(&mut self, run: &mut Run<'a>, stream: &'a Stream, step: &Step, place: u16) -> Ran<()> {
         let Some(counts) = stream.usages.get(usize::from(place)) else {
             return Ok(());
         };
@@ -600,12 +601,14 @@ impl Core {
         }
         self.due = Some(place);
         self.usage = OnceLock::new();
-        if counts.states.is_none() { self.count_due(run, stream) } else { Ok(()) }
+        let now = counts.states.is_none() || !step.reset.is_empty() || shortcuts::are_off();
+        if now { self.count_due(run, stream) } else { Ok(()) }
     }
 
-    /// Runs the usage mapping that is due before a step changes what it reads; not if the step makes it due again.
+    /// Runs the usage mapping that is due before a step changes what it reads; not if the step counts again, and
+    /// surely something.
     fn count_before<'a>(&mut self, run: &mut Run<'a>, stream: &'a Stream, step: &Step) -> Ran<()> {
-        let due = self.due.filter(|due| step.usage != Some(*due));
+        let due = self.due.filter(|due| !step.counts_again || step.usage != Some(*due));
         let reads = due.and_then(|due| stream.usages.get(usize::from(due))).and_then(|counts| counts.states);
         if reads.is_some_and(|reads| reads & step.writes != 0) { self.count_due(run, stream) } else { Ok(()) }
     }
