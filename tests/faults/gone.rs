@@ -85,12 +85,14 @@ async fn goes(world: &World, way: Way, when: When, reset: bool) -> Result<(), Fa
         }
         let left = Instant::now();
         drop(reader);
-        if writing {
-            sleep(PROMPT).await;
-            world.provider.read_on(&model);
-        }
+        // Only when the gateway has given up, the provider goes on reading.
+        let given_up = if writing { Some(world.record(&name).await?) } else { None };
+        world.provider.read_on(&model);
         let ended = world.provider.let_go(&model).await?;
-        let record = world.record(&name).await?;
+        let record = match given_up {
+            Some(record) => record,
+            None => world.record(&name).await?,
+        };
         if record["status"] != 499 || record["error_class"] != "client_closed" {
             return Err(format!("expected an abandoned request: {record}").into());
         }

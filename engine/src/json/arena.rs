@@ -24,7 +24,7 @@ impl Arena {
     /// An arena for the translation of a body of so many bytes: one piece usually is enough.
     pub fn for_body(bytes: usize) -> Self {
         // The tree takes about as much as the text, and what is built from it as much again.
-        const LEAST: usize = 8 * 1024;
+        const LEAST: usize = 16 * 1024;
         const MOST: usize = 1024 * 1024;
         Self::with_capacity((bytes * 4).clamp(LEAST, MOST))
     }

@@ -181,11 +181,21 @@ impl<'a, 'o> Parser<'a, 'o> {
         self.text.get(start..self.pos).unwrap_or_default()
     }
 
+    /// Texts and containers; one call for each container.
+    #[expect(clippy::inline_always, reason = "measured: the call costs more than a short text")]
+    #[inline(always)]
     fn value<const BUILD: bool>(&mut self) -> Parsed<Value<'a>> {
         match self.token() {
             Some(b'"') => self.string(),
             Some(b'{') => self.object::<BUILD>(),
             Some(b'[') => self.array::<BUILD>(),
+            byte => self.scalar(byte),
+        }
+    }
+
+    #[inline(never)]
+    fn scalar(&mut self, first: Option<u8>) -> Parsed<Value<'a>> {
+        match first {
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.word("true", Value::Bool(true)),
             Some(b'f') => self.word("false", Value::Bool(false)),
@@ -330,6 +340,8 @@ impl<'a, 'o> Parser<'a, 'o> {
     }
 
     /// A member's name and its colon.
+    #[expect(clippy::inline_always, reason = "measured: once for each member")]
+    #[inline(always)]
     fn name(&mut self) -> Parsed<&'a str> {
         if self.token() != Some(b'"') {
             return Err(Fault("expected a member name"));
@@ -378,6 +390,7 @@ impl<'a, 'o> Parser<'a, 'o> {
         Ok(start)
     }
 
+    #[inline(never)]
     fn array<const BUILD: bool>(&mut self) -> Parsed<Value<'a>> {
         let start = self.enter()?;
         let twins = self.twins;
@@ -405,6 +418,7 @@ impl<'a, 'o> Parser<'a, 'o> {
         Ok(array)
     }
 
+    #[inline(never)]
     fn object<const BUILD: bool>(&mut self) -> Parsed<Value<'a>> {
         let start = self.enter()?;
         let twins = self.twins;

@@ -91,6 +91,16 @@ impl<'a> Value<'a> {
         matches!(self, Value::Null)
     }
 
+    /// How long its source is; 0 if it was built.
+    pub(crate) fn source_bytes(self) -> usize {
+        match self {
+            Value::Array(array) => array.raw.len(),
+            Value::Object(object) => object.raw.len(),
+            Value::Json(text) => text.len(),
+            _ => 0,
+        }
+    }
+
     /// Absent or null: what the language calls absent.
     pub fn is_missing(self) -> bool {
         matches!(self, Value::Absent | Value::Null)

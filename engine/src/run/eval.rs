@@ -372,8 +372,9 @@ impl<'a> Run<'a> {
         if value.is_absent() {
             return Ok(Value::Absent);
         }
-        let mut json = Vec::new();
-        write_compact(value.open(self.arena), &mut json);
+        let value = value.open(self.arena);
+        let mut json = Vec::with_capacity(value.source_bytes().max(64));
+        write_compact(value, &mut json);
         self.burn(json.len() / 16)?;
         let text = std::str::from_utf8(&json).unwrap_or_default();
         Ok(Value::Text(self.arena.alloc_str(text)))

@@ -287,11 +287,47 @@ impl<'a> Run<'a> {
 
     /// Whether a condition holds. `current`: what `@` stands for.
     pub(crate) fn test(&mut self, cond: &'a Cond, current: Value<'a>) -> Ran<bool> {
+        self.holds(cond, current)
+    }
+
+    /// The most frequent conditions cost no call of their own.
+    #[expect(clippy::inline_always, reason = "measured: the call costs more than the walk")]
+    #[inline(always)]
+    fn holds(&mut self, cond: &'a Cond, current: Value<'a>) -> Ran<bool> {
+        match cond {
+            Cond::Exists(path) if path.single => {
+                self.burn(2 + path.steps.len())?;
+                match self.reach(path, &current) {
+                    Reached::Found(value) => Ok(!value.is_missing()),
+                    Reached::Slowly => Ok(!self.walk_slowly(path, current)?.is_absent()),
+                }
+            }
+            Cond::Is { path, text, not } => {
+                self.burn(2 + path.steps.len())?;
+                let same = match self.reach(path, &current) {
+                    Reached::Found(Value::Str(found) | Value::Text(found)) => same(found, text),
+                    Reached::Found(Value::Absent) => false,
+                    _ => self.is(path, text, current)?,
+                };
+                Ok(same != *not)
+            }
+            _ => self.holds_all(cond, current),
+        }
+    }
+
+    #[inline(never)]
+    fn is(&mut self, path: &'a Path, text: &str, current: Value<'a>) -> Ran<bool> {
+        let found = self.walk_slowly(path, current)?;
+        Ok(found.text(self.arena).is_some_and(|found| same(found, text)))
+    }
+
+    #[inline(never)]
+    fn holds_all(&mut self, cond: &'a Cond, current: Value<'a>) -> Ran<bool> {
         self.burn(1)?;
         match cond {
             Cond::Or(any) => {
                 for cond in any {
-                    if self.test(cond, current)? {
+                    if self.holds(cond, current)? {
                         return Ok(true);
                     }
                 }
@@ -299,20 +335,20 @@ impl<'a> Run<'a> {
             }
             Cond::And(all) => {
                 for cond in all {
-                    if !self.test(cond, current)? {
+                    if !self.holds(cond, current)? {
                         return Ok(false);
                     }
                 }
                 Ok(true)
             }
-            Cond::Not(cond) => Ok(!self.test(cond, current)?),
-            Cond::Exists(path) if path.single => {
-                self.burn(1 + path.steps.len())?;
-                match self.reach(path, &current) {
-                    Reached::Found(value) => Ok(!value.is_missing()),
-                    Reached::Slowly => Ok(!self.walk_slowly(path, current)?.is_absent()),
-                }
-            }
+            Cond::Not(cond) => Ok(!self.holds(cond, current)?),
+            _ => self.compares(cond, current),
+        }
+    }
+
+    #[inline(never)]
+    fn compares(&mut self, cond: &'a Cond, current: Value<'a>) -> Ran<bool> {
+        match cond {
             Cond::Exists(path) => {
                 let start = self.root(&path.root, current);
                 self.any(start, &path.steps)
@@ -321,18 +357,6 @@ impl<'a> Run<'a> {
                 let left = self.operand(left, current)?;
                 let right = self.operand(right, current)?;
                 self.compare(*comparator, left, right)
-            }
-            Cond::Is { path, text, not } => {
-                self.burn(1 + path.steps.len())?;
-                let same = match self.reach(path, &current) {
-                    Reached::Found(Value::Str(found) | Value::Text(found)) => same(found, text),
-                    Reached::Found(other) => other.text(self.arena).is_some_and(|found| same(found, text)),
-                    Reached::Slowly => {
-                        let found = self.walk_slowly(path, current)?;
-                        found.text(self.arena).is_some_and(|found| same(found, text))
-                    }
-                };
-                Ok(same != *not)
             }
             Cond::Always(holds) => Ok(*holds),
             Cond::Matches { text, pattern } => {
@@ -355,6 +379,7 @@ impl<'a> Run<'a> {
                 self.burn(text.len())?;
                 Ok(pattern.is_match(text))
             }
+            _ => self.test(cond, current),
         }
     }
 

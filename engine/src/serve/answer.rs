@@ -130,7 +130,7 @@ impl Operation {
                 Some(_) => bridge::completion_response(standard, &arena),
                 None => standard,
             };
-            let mut body = Vec::with_capacity(answer.body.len() + 128);
+            let mut body = Vec::with_capacity(answer.body.len() + answer.body.len() / 4 + 512);
             write_value(standard, &mut body);
             body
         };
