@@ -205,18 +205,33 @@ impl Sse {
     }
 
     fn frame(&self, found: &Found) -> Result<Frame<'_>, CodecError> {
-        let data = match found.lines {
-            0 => "",
-            1 => text(&self.buffer, found.data)?,
-            _ => &self.joined,
+        let (event, data) = match found.lines {
+            0 => (text(&self.buffer, found.event)?, ""),
+            1 => self.event_and_data(found)?,
+            _ => (text(&self.buffer, found.event)?, &*self.joined),
         };
         Ok(Frame {
-            event: text(&self.buffer, found.event)?,
+            event,
             data,
             raw: self.buffer.get(found.start..found.end).unwrap_or_default(),
             odd: found.odd,
             failed: false,
         })
+    }
+}
+
+impl Sse {
+    /// Where one line follows the other, as nearly always, they are looked at together.
+    fn event_and_data(&self, found: &Found) -> Result<(&str, &str), CodecError> {
+        const BETWEEN: std::ops::RangeInclusive<usize> = 1..="\r\ndata: ".len();
+        let (event, data) = (found.event, found.data);
+        let between = data.from.checked_sub(event.to).filter(|_| event.from < event.to);
+        if !between.is_some_and(|between| BETWEEN.contains(&between)) {
+            return Ok((text(&self.buffer, event)?, text(&self.buffer, data)?));
+        }
+        let both = text(&self.buffer, Field { from: event.from, to: data.to })?;
+        let part = |from: usize, to: usize| both.get(from - event.from..to - event.from).unwrap_or_default();
+        Ok((part(event.from, event.to), part(data.from, data.to)))
     }
 }
 

@@ -75,7 +75,7 @@ impl<'s> Compiler<'s> {
                 let mut inputs = Inputs::new(Value::Absent);
                 inputs.secrets = secrets;
                 let slots = usize::from(self.slots);
-                Run::new(&arena, &inputs, slots, 0).test(&cond, Value::Absent).unwrap_or(false)
+                Run::new(&arena, inputs, slots, 0).test(&cond, Value::Absent).unwrap_or(false)
             }
             (Some(_), None) => false,
         };
@@ -309,7 +309,7 @@ impl<'s> Made<'_, 's, '_> {
         let mut inputs = Inputs::new(Value::Absent);
         inputs.secrets = self.secrets;
         let bytes = self.secrets.iter().map(|secret| secret.expose().len()).sum();
-        let mut run = Run::new(&arena, &inputs, usize::from(self.compiler.slots), bytes);
+        let mut run = Run::new(&arena, inputs, usize::from(self.compiler.slots), bytes);
         let value = run.eval(node).ok()?;
         take(&run, value)
     }

@@ -193,7 +193,7 @@ impl<'s> Compiler<'s> {
         let node = self.within("upstream", |this| this.place_text(url, "url", Place::Header));
         // It reads settings alone, and those are constants.
         let arena = Arena::new();
-        let mut run = Run::new(&arena, &Inputs::new(Value::Absent), usize::from(self.slots), 0);
+        let mut run = Run::new(&arena, Inputs::new(Value::Absent), usize::from(self.slots), 0);
         let value = run.eval(&node).map_err(|stop| stop.message());
         match value.map(|value| (value.is_absent(), value.text(&arena))) {
             Ok((true, _)) => None,

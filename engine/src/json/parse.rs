@@ -39,6 +39,9 @@ impl ParseOptions<'static> {
     }
 }
 
+/// From so many bytes on it pays to look first whether there are control characters.
+const LONG: usize = 512;
+
 /// Why and where a text is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseError {
@@ -136,7 +139,8 @@ impl<'a, 'o> Parser<'a, 'o> {
             arena,
             options: *options,
             // Without an early end, so that the compiler can take many bytes at once.
-            clean: text.bytes().fold(0, |found, byte| found | u8::from(byte < 0x20)) == 0,
+            clean: text.len() >= LONG
+                && text.bytes().fold(0, |found, byte| found | u8::from(byte < 0x20)) == 0,
             twins: 0,
             items: arena.vec((text.len() / 64).clamp(8, 512)),
             members: arena.vec((text.len() / 48).clamp(8, 512)),

@@ -65,7 +65,7 @@ impl<'a> Object<'a> {
     /// As [`Object::get`], without copying.
     #[inline]
     pub(crate) fn find(&self, name: &str) -> Option<&'a Value<'a>> {
-        if self.members.len() > WIDE && !self.order.is_empty() {
+        if !self.order.is_empty() {
             return self.search(name);
         }
         self.members.iter().find(|(key, _)| same(key, name)).map(|(_, value)| value)

@@ -119,6 +119,7 @@ impl<'a> Run<'a> {
 
     #[inline(never)]
     fn object(&mut self, members: &'a [Member]) -> Ran<Value<'a>> {
+        self.burn(members.len())?;
         let mut found = self.arena.vec(members.len());
         for member in members {
             if !member.needs.met_by(self.inputs.present) {
@@ -148,6 +149,7 @@ impl<'a> Run<'a> {
 
     #[inline(never)]
     fn list(&mut self, nodes: &'a [Node]) -> Ran<Value<'a>> {
+        self.burn(nodes.len())?;
         let mut items = self.arena.vec(nodes.len());
         for node in nodes {
             let value = self.eval(node)?;
@@ -165,6 +167,7 @@ impl<'a> Run<'a> {
 
     #[inline(never)]
     fn first(&mut self, choices: &'a [Choice]) -> Ran<Value<'a>> {
+        self.burn(choices.len())?;
         for choice in choices {
             if !choice.needs.met_by(self.inputs.present) {
                 continue;
@@ -327,6 +330,7 @@ impl<'a> Run<'a> {
                 }
             }
         }
+        self.burn(merge.members.len())?;
         for (place, member) in merge.members.iter().enumerate() {
             if !member.needs.met_by(self.inputs.present) {
                 continue;

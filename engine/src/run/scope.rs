@@ -100,6 +100,11 @@ impl<'a> Inputs<'a> {
     }
 }
 
+#[cold]
+fn out_of_fuel() -> Box<Stop> {
+    Box::new(Stop::OutOfFuel)
+}
+
 /// One run of one program over one input.
 pub(crate) struct Run<'a> {
     pub(crate) arena: &'a Arena,
@@ -120,10 +125,10 @@ pub(crate) struct Run<'a> {
 impl<'a> Run<'a> {
     /// `slots`: how many loop variables the program uses; `bytes`: size of the input.
     #[inline]
-    pub(crate) fn new(arena: &'a Arena, inputs: &Inputs<'a>, slots: usize, bytes: usize) -> Self {
+    pub(crate) fn new(arena: &'a Arena, inputs: Inputs<'a>, slots: usize, bytes: usize) -> Self {
         Self {
             arena,
-            inputs: *inputs,
+            inputs,
             state: Vec::new(),
             slots: arena.slots(slots),
             found: arena.vec(0),
@@ -143,7 +148,7 @@ impl<'a> Run<'a> {
                 self.fuel = left;
                 Ok(())
             }
-            None => Err(Box::new(Stop::OutOfFuel)),
+            None => Err(out_of_fuel()),
         }
     }
 

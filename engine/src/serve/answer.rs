@@ -100,7 +100,7 @@ impl Operation {
                 (document, self.via.is_none() && exchange.undo.is_empty())
             }
             Some(node) => {
-                let mut run = Run::new(&arena, &inputs, operation.slots, answer.body.len());
+                let mut run = Run::new(&arena, inputs, operation.slots, answer.body.len());
                 let value = run.eval(node).map_err(|stop| Failure::malformed(&stop.message()))?;
                 (value.open(&arena), false)
             }
@@ -193,7 +193,7 @@ impl Operation {
         let Some(when) = &self.errors.when else {
             return Ok(None);
         };
-        let mut run = Run::new(arena, inputs, self.errors.slots, bytes);
+        let mut run = Run::new(arena, *inputs, self.errors.slots, bytes);
         let hit = run.test(when, Value::Absent).map_err(|stop| Failure::malformed(&stop.message()))?;
         if !hit {
             return Ok(None);
@@ -238,7 +238,7 @@ pub(crate) fn read_failure<'a>(
     bytes: usize,
 ) -> Failure {
     let http = inputs.status;
-    let mut run = Run::new(arena, inputs, errors.slots, bytes);
+    let mut run = Run::new(arena, *inputs, errors.slots, bytes);
     let mut text = |node: &'a Option<Node>| -> Option<String> {
         let value = run.eval(node.as_ref()?).ok()?;
         run.plain(value).map(str::to_owned)

@@ -163,6 +163,9 @@ struct Call {
     custom: bool,
 }
 
+/// What usage usually takes.
+const USAGE_BYTES: usize = 320;
+
 /// More choices or calls than can be kept apart.
 pub(crate) struct TooMany;
 
@@ -216,6 +219,7 @@ impl Assembler {
 
     pub(crate) fn usage(&mut self, usage: Value<'_>) {
         self.usage.clear();
+        self.usage.reserve(USAGE_BYTES);
         write_line(usage, &mut self.usage);
     }
 

@@ -51,7 +51,7 @@ impl Operation {
         let Some(document) = document else { return Observed::default() };
         let facts = self.facts.of(exchange.fact_model());
         let inputs = self.inputs(document, exchange, head, &facts);
-        let mut run = Run::new(&arena, &inputs, self.slots, json.len());
+        let mut run = Run::new(&arena, inputs, self.slots, json.len());
         let Ok(value) = run.eval(record) else { return Observed::default() };
         let value = value.open(&arena);
         let usage = Usage::of(value.get("usage"));

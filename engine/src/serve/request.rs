@@ -216,7 +216,7 @@ impl Operation {
         inputs.fact_values = fact_values;
         inputs.secrets = &self.secrets;
         inputs.indexes = &self.indexes;
-        let mut run = Run::new(arena, &inputs, self.slots, bytes);
+        let mut run = Run::new(arena, inputs, self.slots, bytes);
         self.refuse(&mut run)?;
         let body = run.eval(&self.request).map_err(|stop| stop.into_refusal())?;
         let losses = self.losses(&run, &normalised, target)?;

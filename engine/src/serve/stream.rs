@@ -277,7 +277,7 @@ impl Core {
         };
         let data = trimmed(frame.data);
         if stream.done.as_deref() == Some(data) {
-            self.complete(operation, exchange, stream, out);
+            self.complete(operation, exchange, stream, &Arena::new(), out);
             return;
         }
         if data.is_empty() {
@@ -381,7 +381,7 @@ impl Core {
         let mut inputs = operation.inputs(document, exchange, &head, &facts);
         inputs.event = if event.is_empty() { Value::Absent } else { Value::Text(event) };
         let slots = stream.slots.max(operation.errors.slots);
-        let mut run = Run::new(arena, &inputs, slots, data.len());
+        let mut run = Run::new(arena, inputs, slots, data.len());
         run.state = state;
         let ran = self.read_message(&mut run, operation, stream, data.len(), out);
         let state = std::mem::take(&mut run.state);
@@ -391,7 +391,7 @@ impl Core {
         self.headers = headers;
         if self.progress == Progress::Ended {
             self.progress = Progress::Open;
-            self.complete(operation, exchange, stream, out);
+            self.complete(operation, exchange, stream, arena, out);
         }
         if self.state.iter().map(Slot::size).sum::<usize>() > MAX_STATE_BYTES
             && self.progress == Progress::Open
@@ -631,7 +631,7 @@ impl Core {
         };
         let arena = Arena::new();
         let inputs = self.inputs(operation, exchange, Value::Absent, "");
-        let mut run = Run::new(&arena, &inputs, stream.slots, 0);
+        let mut run = Run::new(&arena, inputs, stream.slots, 0);
         run.state.clone_from(&self.state);
         let usage = run.eval(&counts.node).ok()?.open(&arena);
         if usage.as_object().is_some() { Usage::of(usage) } else { self.assembler.counted() }
@@ -685,15 +685,21 @@ impl Core {
     }
 
     /// The stream is complete: the last steps, the last chunks.
-    fn complete(&mut self, operation: &Operation, exchange: &Exchange, stream: &Stream, out: &mut Vec<u8>) {
+    fn complete(
+        &mut self,
+        operation: &Operation,
+        exchange: &Exchange,
+        stream: &Stream,
+        arena: &Arena,
+        out: &mut Vec<u8>,
+    ) {
         if !stream.at_end.list.is_empty() || self.due.is_some() {
-            let arena = Arena::new();
             let state = std::mem::take(&mut self.state);
             let headers = std::mem::take(&mut self.headers);
             let facts = Arc::clone(&self.facts);
             let head = AnswerHead { status: self.status, headers: &headers };
             let inputs = operation.inputs(Value::Absent, exchange, &head, &facts);
-            let mut run = Run::new(&arena, &inputs, stream.slots, 0);
+            let mut run = Run::new(arena, inputs, stream.slots, 0);
             run.state = state;
             let mut ran = self.steps(&mut run, operation, stream, &stream.at_end, out);
             if let Ok(Flow::On | Flow::End) = ran
@@ -725,7 +731,7 @@ impl Core {
                 self.progress = Progress::Ended;
             }
             (Some(stream), mode) if mode != Mode::Pass && self.assembler.is_finished() => {
-                self.complete(operation, exchange, stream, out);
+                self.complete(operation, exchange, stream, &Arena::new(), out);
             }
             _ => {
                 self.fail(cut(), out);
