@@ -8,8 +8,8 @@ pub struct Secret(Arc<str>);
 
 impl Secret {
     /// Wraps a text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into().into())
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
     }
 
     /// The text itself, for the one place that sends it.

@@ -144,29 +144,37 @@ impl Sse {
         Ok(Some((from, end)))
     }
 
+    #[inline]
     fn field(&mut self, from: usize, to: usize) -> Result<(), CodecError> {
-        let line = self.buffer.get(from..to).unwrap_or_default();
-        let colon = match line {
+        match self.buffer.get(from..to).unwrap_or_default() {
             // Nearly all lines, and the long ones.
-            [b'd', b'a', b't', b'a', b':', ..] => 4,
-            [b'e', b'v', b'e', b'n', b't', b':', ..] => 5,
-            _ => memchr::memchr(b':', line).unwrap_or(line.len()),
-        };
-        let name = line.get(..colon).unwrap_or_default();
-        let mut value = from + (colon + 1).min(line.len());
-        if self.buffer.get(value) == Some(&b' ') && value < to {
-            value += 1;
+            [b'd', b'a', b't', b'a', b':', rest @ ..] => {
+                let from = to - rest.len() + usize::from(rest.first() == Some(&b' '));
+                self.data_line(Field { from, to })
+            }
+            [b'e', b'v', b'e', b'n', b't', b':', rest @ ..] => {
+                let from = to - rest.len() + usize::from(rest.first() == Some(&b' '));
+                self.event = Field { from, to };
+                Ok(())
+            }
+            _ => self.rare_field(from, to),
         }
-        let field = Field { from: value, to };
-        match name {
-            b"data" => self.data_line(field)?,
-            b"event" => self.event = field,
+    }
+
+    #[inline(never)]
+    fn rare_field(&mut self, from: usize, to: usize) -> Result<(), CodecError> {
+        let line = self.buffer.get(from..to).unwrap_or_default();
+        match memchr::memchr(b':', line).map_or(line, |colon| line.get(..colon).unwrap_or_default()) {
+            // A field without a colon is empty.
+            b"data" => self.data_line(Field { from: to, to })?,
+            b"event" => self.event = Field { from: to, to },
             b"" | b"id" | b"retry" => {}
             _ => self.odd = true,
         }
         Ok(())
     }
 
+    #[inline]
     fn data_line(&mut self, field: Field) -> Result<(), CodecError> {
         self.lines += 1;
         if self.lines == 1 {

@@ -39,9 +39,6 @@ impl ParseOptions<'static> {
     }
 }
 
-/// From so many bytes on it pays to look first whether there are control characters.
-const LONG: usize = 512;
-
 /// Why and where a text is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseError {
@@ -131,6 +128,8 @@ type Parsed<T> = Result<T, Fault>;
 
 impl<'a, 'o> Parser<'a, 'o> {
     fn new(text: &'a str, arena: &'a Arena, options: &ParseOptions<'o>) -> Self {
+        // From so many bytes on it pays to look first whether there are control characters.
+        const LONG: usize = 512;
         Self {
             text,
             bytes: text.as_bytes(),
@@ -254,23 +253,23 @@ impl<'a, 'o> Parser<'a, 'o> {
     #[inline]
     fn string(&mut self) -> Parsed<Value<'a>> {
         match self.plain_string() {
-            Some(text) => Ok(Value::Str(text)),
-            None => self.any_string(),
+            Ok(text) => Ok(Value::Str(text)),
+            Err(end) => self.any_string(end),
         }
     }
 
-    /// A string without escapes; the position moves only if it is one.
+    /// A string without escapes; if it is none, the position stays and the end of its plain beginning is told.
     #[expect(clippy::inline_always, reason = "measured: the call costs as much as a short name")]
     #[inline(always)]
-    fn plain_string(&mut self) -> Option<&'a str> {
+    fn plain_string(&mut self) -> Result<&'a str, usize> {
         let start = self.pos + 1;
         let rest = self.bytes.get(start..).unwrap_or_default();
         let end = start + short_length(rest).unwrap_or_else(|| self.plain_length(start));
         if self.bytes.get(end) != Some(&b'"') {
-            return None;
+            return Err(end);
         }
         self.pos = end + 1;
-        self.text.get(start..end)
+        Ok(self.text.get(start..end).unwrap_or_default())
     }
 
     /// Bytes up to the next quote, backslash or control character.
@@ -280,18 +279,19 @@ impl<'a, 'o> Parser<'a, 'o> {
         if self.clean { clean_length(rest) } else { plain_length(rest) }
     }
 
+    /// `plain`: where its plain beginning ends.
     #[inline(never)]
-    fn any_string(&mut self) -> Parsed<Value<'a>> {
-        self.pos += 1;
-        let start = self.pos;
+    fn any_string(&mut self, plain: usize) -> Parsed<Value<'a>> {
+        let start = self.pos + 1;
+        self.pos = plain;
         let mut escapes = false;
         loop {
-            self.pos += self.plain_length(self.pos);
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {
                     escapes = true;
                     self.escape()?;
+                    self.pos += self.plain_length(self.pos);
                 }
                 Some(_) => return Err(Fault("control character in a string")),
                 None => return Err(Fault("unterminated string")),
@@ -351,8 +351,8 @@ impl<'a, 'o> Parser<'a, 'o> {
             return Err(Fault("expected a member name"));
         }
         let name = match self.plain_string() {
-            Some(name) => name,
-            None => match self.any_string()? {
+            Ok(name) => name,
+            Err(end) => match self.any_string(end)? {
                 Value::Escaped(raw) => unescape(raw, self.arena),
                 Value::Str(name) => name,
                 _ => "",

@@ -33,8 +33,7 @@ pub(crate) fn write_compact(value: Value<'_>, out: &mut Vec<u8>) {
                 if place > 0 {
                     out.push(b',');
                 }
-                write_text(name, out);
-                out.push(b':');
+                write_name(name, out);
                 write_compact(*member, out);
             }
             out.push(b'}');
@@ -80,8 +79,7 @@ fn write(value: Value<'_>, out: &mut Vec<u8>, one_line: bool) {
                 if place > 0 {
                     out.push(b',');
                 }
-                write_text(name, out);
-                out.push(b':');
+                write_name(name, out);
                 write(*member, out, one_line);
             }
             out.push(b'}');
@@ -116,6 +114,40 @@ pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
         write_escaped(text, out);
     }
     out.push(b'"');
+}
+
+/// A member's name and its colon. Most names are short: they are put together before they are appended.
+#[inline]
+fn write_name(name: &str, out: &mut Vec<u8>) {
+    const MOST: usize = 16;
+    let bytes = name.as_bytes();
+    let length = bytes.len();
+    let mut quoted = [b'"'; MOST + 8];
+    let placed = match length {
+        8..=MOST => put::<8>(bytes, &mut quoted),
+        4..=7 => put::<4>(bytes, &mut quoted),
+        _ => None,
+    };
+    let colon = quoted.get_mut(length + 2);
+    match (placed, colon) {
+        (Some(()), Some(colon)) if is_plain(name) => {
+            *colon = b':';
+            out.extend_from_slice(&quoted);
+            out.truncate(out.len() - quoted.len() + length + 3);
+        }
+        _ => {
+            write_text(name, out);
+            out.push(b':');
+        }
+    }
+}
+
+/// Puts a text of `N` to `2 * N` bytes behind the first quote.
+#[inline]
+fn put<const N: usize>(bytes: &[u8], quoted: &mut [u8; 24]) -> Option<()> {
+    *quoted.get_mut(1..)?.first_chunk_mut::<N>()? = *bytes.first_chunk::<N>()?;
+    *quoted.get_mut(bytes.len() + 1 - N..)?.first_chunk_mut::<N>()? = *bytes.last_chunk::<N>()?;
+    Some(())
 }
 
 #[inline(never)]

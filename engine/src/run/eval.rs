@@ -355,12 +355,15 @@ impl<'a> Run<'a> {
     #[inline(never)]
     fn parsed(&mut self, from: &'a FromJson) -> Ran<Value<'a>> {
         let value = self.eval(&from.value)?;
-        let text = value.text(self.arena).unwrap_or_default();
-        if value.is_absent() || text.trim().is_empty() {
+        if value.is_missing() {
             return self.eval(&from.empty);
         }
-        if value.text(self.arena).is_none() {
+        // What is no text is parsed already.
+        let Some(text) = value.text(self.arena) else {
             return Ok(value);
+        };
+        if text.trim().is_empty() {
+            return self.eval(&from.empty);
         }
         self.burn(text.len())?;
         parse_lazily(text, self.arena, crate::json::DEFAULT_DEPTH).map_err(|error| {

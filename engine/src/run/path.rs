@@ -295,12 +295,10 @@ impl<'a> Run<'a> {
     #[inline(always)]
     fn holds(&mut self, cond: &'a Cond, current: Value<'a>) -> Ran<bool> {
         match cond {
-            Cond::Exists(path) if path.single => {
-                match self.reach(path, &current) {
-                    Reached::Found(value) => Ok(!value.is_missing()),
-                    Reached::Slowly => Ok(!self.walk_slowly(path, current)?.is_absent()),
-                }
-            }
+            Cond::Exists(path) if path.single => match self.reach(path, &current) {
+                Reached::Found(value) => Ok(!value.is_missing()),
+                Reached::Slowly => Ok(!self.walk_slowly(path, current)?.is_absent()),
+            },
             Cond::Is { path, text, not } => {
                 let same = match self.reach(path, &current) {
                     Reached::Found(Value::Str(found) | Value::Text(found)) => same(found, text),

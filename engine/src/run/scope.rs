@@ -124,6 +124,7 @@ pub(crate) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// `slots`: how many loop variables the program uses; `bytes`: size of the input.
+    #[expect(clippy::large_types_passed_by_value, reason = "it moves into the run; a reference costs a copy")]
     #[inline]
     pub(crate) fn new(arena: &'a Arena, inputs: Inputs<'a>, slots: usize, bytes: usize) -> Self {
         Self {

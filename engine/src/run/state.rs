@@ -38,8 +38,11 @@ impl Slot {
         match value {
             Value::Absent => Slot::Absent,
             Value::Bool(value) => Slot::Bool(value),
-            Value::Number(literal) => match as_i64(literal) {
-                Some(integer) if itoa::Buffer::new().format(integer) == literal => Slot::Integer(integer),
+            Value::Number(literal) => match literal.as_bytes() {
+                [b'1'..=b'9', rest @ ..] if rest.len() < 18 && rest.iter().all(u8::is_ascii_digit) => {
+                    Slot::Integer(as_i64(literal).unwrap_or(0))
+                }
+                [b'0'] => Slot::Integer(0),
                 _ => Slot::Number(literal.into()),
             },
             Value::Array(array) => {

@@ -163,9 +163,6 @@ struct Call {
     custom: bool,
 }
 
-/// What usage usually takes.
-const USAGE_BYTES: usize = 320;
-
 /// More choices or calls than can be kept apart.
 pub(crate) struct TooMany;
 
@@ -218,8 +215,9 @@ impl Assembler {
     }
 
     pub(crate) fn usage(&mut self, usage: Value<'_>) {
+        const USUAL_BYTES: usize = 320;
         self.usage.clear();
-        self.usage.reserve(USAGE_BYTES);
+        self.usage.reserve(USUAL_BYTES);
         write_line(usage, &mut self.usage);
     }
 

@@ -29,7 +29,7 @@ impl Default for Limits {
 /// A parsed client body.
 #[derive(Debug)]
 pub struct Call<'a> {
-    operation: String,
+    operation: &'a str,
     root: Value<'a>,
     arena: &'a Arena,
     bytes: usize,
@@ -42,7 +42,7 @@ impl<'a> Call<'a> {
     /// 400 if the body is not a JSON object, names a member twice, holds a lone surrogate or nests
     /// deeper than `limits.depth`.
     pub fn parse(
-        operation: &str,
+        operation: &'a str,
         body: &'a [u8],
         arena: &'a Arena,
         limits: &Limits,
@@ -54,12 +54,12 @@ impl<'a> Call<'a> {
         if root.as_object().is_none() {
             return Err(Refusal::invalid("the body must be a JSON object", ""));
         }
-        Ok(Call { operation: operation.to_owned(), root, arena, bytes: body.len() })
+        Ok(Call { operation, root, arena, bytes: body.len() })
     }
 
     /// The operation it is for.
-    pub fn operation(&self) -> &str {
-        &self.operation
+    pub fn operation(&self) -> &'a str {
+        self.operation
     }
 
     /// The model the client asks for.
@@ -270,8 +270,11 @@ impl Operation {
                 *slot = *value;
             }
         }
+        // A document that was not renamed has the same names.
+        let mut known = document.as_object().unwrap_or_default().iter();
         for (name, _) in ordinary.as_object().unwrap_or_default() {
-            if shape.place(name).is_none() {
+            let same = known.next().is_some_and(|(known, _)| std::ptr::eq(*known, *name));
+            if !same && shape.place(name).is_none() {
                 present.add(None);
             }
         }
@@ -404,7 +407,7 @@ impl Operation {
 
     fn head<'a>(&'a self, run: &mut Run<'a>, stream: Option<&'a Stream>) -> Result<Head, Refusal> {
         let path = match stream.and_then(|stream| stream.path.as_ref()).unwrap_or(&self.path) {
-            Address::Fixed(path) => path.to_string(),
+            Address::Fixed(path) => str::to_owned(path),
             Address::Computed(node) => computed_path(run, node)?,
         };
         let mut query = String::new();
@@ -416,7 +419,7 @@ impl Operation {
                 }
                 crate::run::percent_encode(name, &mut query);
                 query.push('=');
-                crate::run::percent_encode(&value, &mut query);
+                crate::run::percent_encode(value, &mut query);
             }
         }
         let stream_headers = stream.map_or(&[][..], |stream| &stream.headers);
@@ -428,7 +431,7 @@ impl Operation {
                     let Some(value) = scalar(run, node)? else {
                         continue;
                     };
-                    if !is_fit(&value) {
+                    if !is_fit(value) {
                         let name = &header.name;
                         let message = format!("a value for the header `{name}` holds control characters");
                         return Err(Refusal::invalid(message, ""));
@@ -496,7 +499,7 @@ fn computed_path<'a>(run: &mut Run<'a>, node: &'a Node) -> Result<String, Refusa
     path.map_err(|problem| Refusal::invalid(format!("the path of the provider's call {problem}"), ""))
 }
 
-fn scalar<'a>(run: &mut Run<'a>, node: &'a Node) -> Result<Option<String>, Refusal> {
+fn scalar<'a>(run: &mut Run<'a>, node: &'a Node) -> Result<Option<&'a str>, Refusal> {
     let value = run.eval(node).map_err(|stop| stop.into_refusal())?;
-    Ok(run.plain(value).map(str::to_owned))
+    Ok(run.plain(value))
 }

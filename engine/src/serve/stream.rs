@@ -168,7 +168,7 @@ impl StreamDecoder {
         }
         self.codec.push(bytes);
         // Deltas are about as long as their messages.
-        out.reserve(bytes.len() + 256);
+        out.reserve(bytes.len() + 512);
         loop {
             match self.codec.next() {
                 Ok(Some(frame)) => {

@@ -3,7 +3,7 @@
 use super::normalise::{Action, Prepared, Walk, Walked, kind, must_be, required};
 use super::path::Path;
 use super::shape::{Kind, Shape, is_whole};
-use crate::json::{Arena, Value};
+use crate::json::{Arena, Value, same};
 
 /// What may be spelled differently at a path of the chat request.
 pub(super) fn action(path: &str) -> Action {
@@ -191,7 +191,7 @@ pub(super) fn role<'a>(
 ) -> Walked<Prepared<'a>> {
     match role.text(arena) {
         Some("developer") => Ok(Prepared::Done(Value::Str("system"))),
-        Some(word) if shape.words().iter().any(|known| known == word) => Ok(Prepared::Same),
+        Some(word) if shape.words().iter().any(|known| same(known, word)) => Ok(Prepared::Same),
         Some(_) => Err(must_be(path, "system, developer, user, assistant, tool or function")),
         None => Ok(Prepared::Same),
     }
@@ -202,7 +202,7 @@ pub(super) fn parts<'a>(walk: &mut Walk<'a>, shape: &Shape, content: Value<'a>) 
     if kind(content) != Some(Kind::Text) {
         return Prepared::Same;
     }
-    if let Some(text) = shape.item().and_then(|part| part.member("text")) {
+    if let Some(text) = shape.part_text() {
         walk.note(text, content);
     }
     let part = walk.arena.object(&[("type", Value::Str("text")), ("text", content)]);

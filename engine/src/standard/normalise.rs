@@ -7,7 +7,7 @@ use super::path::Path;
 use super::refusal::Refusal;
 use super::shape::{Kind, LeafSet, Shape, Usual};
 use super::{chat, media};
-use crate::json::{Arena, Value, same_number};
+use crate::json::{Arena, Value, same, same_number};
 use bumpalo::collections::Vec as BumpVec;
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -227,7 +227,7 @@ impl<'a> Walk<'a> {
             if let Some(member) = shape.find(name) {
                 if !value.is_missing() {
                     required += usize::from(member.required);
-                    if name != "type" && Self::is_plain_text(&member.shape, value) {
+                    if name != "type" && Self::is_plain(&member.shape, value) {
                         self.note(&member.shape, value);
                         if copied {
                             self.members.push((name, value));
@@ -264,12 +264,15 @@ impl<'a> Walk<'a> {
         Ok(rebuilt)
     }
 
-    /// Whether a text stands where a text may stand, with nothing to be done about it: the usual case.
+    /// Whether a scalar stands where it may stand, with nothing to be done about it: the usual case.
     #[inline]
-    fn is_plain_text(shape: &Shape, value: Value<'_>) -> bool {
-        shape.action == Action::Keep
-            && matches!(value, Value::Str(_) | Value::Escaped(_) | Value::Text(_))
-            && shape.allows(Kind::Text)
+    fn is_plain(shape: &Shape, value: Value<'_>) -> bool {
+        let allowed = match value {
+            Value::Str(_) | Value::Escaped(_) | Value::Text(_) => shape.allows(Kind::Text),
+            Value::Bool(_) => shape.allows(Kind::Bool),
+            _ => false,
+        };
+        allowed && shape.action == Action::Keep
     }
 
     fn list(&mut self, shape: &Shape, items: &'a [Value<'a>], path: Path<'_>) -> Walked<Option<Value<'a>>> {
@@ -318,7 +321,7 @@ impl<'a> Walk<'a> {
             let present = members.iter().any(|(name, value)| *name == payload.name && !value.is_missing());
             return if present { Ok(()) } else { Err(required(Path::Member(&path, &payload.name))) };
         }
-        if words.leaves().is_empty() && !words.words().iter().any(|word| word == tag) {
+        if words.leaves().is_empty() && !words.words().iter().any(|word| same(word, tag)) {
             self.note_unknown(shape, Path::Member(&path, "type"), Value::Str("unknown"));
         }
         Ok(())

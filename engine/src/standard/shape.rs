@@ -127,6 +127,8 @@ pub struct Shape {
     pub(super) required: usize,
     pub(super) default: Option<Usual>,
     pub(super) action: Action,
+    /// Where the text of a part stands among its members.
+    text: Option<u16>,
 }
 
 /// A leaf that counts only where no other leaf of the object is present.
@@ -188,7 +190,13 @@ impl Shape {
 
     /// Of a list of parts for which one text may stand: the member of a part that is this text.
     pub(crate) fn plain_text(&self) -> Option<&Shape> {
-        if self.action == Action::Parts { self.item()?.member("text") } else { None }
+        if self.action == Action::Parts { self.part_text() } else { None }
+    }
+
+    /// Of a list of parts: the text of a part.
+    pub(super) fn part_text(&self) -> Option<&Shape> {
+        let item = self.item()?;
+        item.members.get(usize::from(item.text?)).map(|member| &member.shape)
     }
 
     /// Whether the schema does not look inside: any path into it is fine and stands for the whole.
@@ -331,6 +339,7 @@ impl Compiler {
                 shape.members.push(member);
             }
             shape.index_members();
+            shape.text = shape.place("text");
         } else if let Some(items) = items.filter(|items| items.get("properties").is_some()) {
             shape.item = Some(Box::new(self.below("[]", |it| it.shape(items, leafing))));
         } else {
