@@ -195,6 +195,8 @@ async fn commands_end_as_they_should() {
         (&["check", "missing.yaml"][..], 2),
         (&["schema", "nothing"][..], 2),
         (&["explain", "standard", "nothing"][..], 2),
+        (&["explain", "openai", "anthropic"], 0),
+        (&["explain", "anthropic", "openai"], 2),
         (&["--config", "missing.yaml"][..], 2),
         (&["nothing"][..], 2),
         (&["--nothing"][..], 2),

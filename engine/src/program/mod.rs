@@ -22,7 +22,7 @@ use indexmap::IndexMap;
 use ir::{Cond, Index, Node};
 use rename::Renames;
 use std::sync::Arc;
-use stream::{Framing, Stream};
+use stream::{Framing, Mode, Stream};
 
 /// One provider's compiled spec with its settings.
 #[derive(Debug)]
@@ -115,6 +115,11 @@ impl Operation {
     /// The calls whose bytes pass; none if the operation translates.
     pub fn pass(&self) -> Option<&pass::Pass> {
         self.pass.as_ref()
+    }
+
+    /// Whether the provider speaks the standard format: its answers go on as they came.
+    pub fn speaks_standard(&self) -> bool {
+        self.response.is_none() && self.stream.as_ref().is_some_and(|stream| stream.mode == Mode::Pass)
     }
 
     /// Whether it can answer as a stream.

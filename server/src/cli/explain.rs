@@ -5,7 +5,7 @@ use std::io::Write;
 use interlingua_engine::{Spec, Support};
 use serde_json::{Map, Value, json};
 
-use super::translate::{STANDARD, placeholders};
+use super::translate::{placeholders, speaks_standard};
 use super::{Exit, error, json_lines, line, shown};
 use crate::config::{Config, suggest};
 use crate::gateway::Gateway;
@@ -18,10 +18,8 @@ pub(super) fn run(
     json: bool,
     out: &mut dyn Write,
 ) -> Result<Exit, String> {
-    if from != STANDARD {
-        return Err(error(format!("clients speak the format `{STANDARD}` only, so far, not `{from}`")));
-    }
     let library = Gateway::library(config).map_err(shown)?;
+    speaks_standard(from, &library)?;
     let Some(spec) = library.spec(to) else {
         let known: Vec<&str> = library.specs().map(Spec::name).collect();
         return Err(error(format!(

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use clap::Args;
 use indexmap::IndexMap;
 use interlingua_engine::{
-    Answer, AnswerHead, Arena, Call, Encoded, Limits, Operation, Options as RequestOptions, Progress, Secret,
-    Setting, Settings, Spec, Target,
+    Answer, AnswerHead, Arena, Call, Encoded, Library, Limits, Operation, Options as RequestOptions,
+    Progress, Secret, Setting, Settings, Spec, Target,
 };
 use serde_json::{Value, json};
 
@@ -18,12 +18,24 @@ use crate::gateway::Gateway;
 /// The format in the middle, and the only one that clients speak so far.
 pub(super) const STANDARD: &str = "standard";
 
+/// Whether clients may speak it: the standard, or the name of a spec whose provider speaks the standard.
+pub(super) fn speaks_standard(from: &str, library: &Library) -> Result<(), String> {
+    let speaks = |spec: &Spec| {
+        let program = spec.compile(&placeholders(spec)).map_err(shown)?;
+        Ok::<_, String>(program.operation("chat").is_some_and(|chat| chat.speaks_standard()))
+    };
+    if from == STANDARD || library.spec(from).is_some_and(|spec| speaks(spec) == Ok(true)) {
+        return Ok(());
+    }
+    Err(error(format!("clients speak the format `{STANDARD}` only, so far, not `{from}`")))
+}
+
 /// Stands for every secret and every other text that a spec requires.
 const PLACEHOLDER: &str = "test-key";
 
 #[derive(Args)]
 pub(super) struct Options {
-    /// The client's format
+    /// The client's format: the standard one, or a spec whose provider speaks it
     #[arg(long, default_value = STANDARD)]
     from: String,
     /// The provider's spec
@@ -45,13 +57,8 @@ pub(super) struct Options {
 
 /// Reads standard input and writes the translation.
 pub(super) fn run(config: &Config, options: &Options, out: &mut dyn Write) -> Result<Exit, String> {
-    if options.from != STANDARD {
-        return Err(error(format!(
-            "clients speak the format `{STANDARD}` only, so far, not `{}`",
-            options.from
-        )));
-    }
     let library = Gateway::library(config).map_err(shown)?;
+    speaks_standard(&options.from, &library)?;
     let Some(spec) = library.spec(&options.to) else {
         let known: Vec<&str> = library.specs().map(Spec::name).collect();
         let help = suggest(&options.to, known).unwrap_or_default();
