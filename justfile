@@ -34,4 +34,9 @@ update:
     UPDATE=1 cargo test --workspace
 
 bench:
-    cargo bench --workspace
+    cargo bench -p interlingua-engine
+    cargo bench -p interlingua-tests --bench load
+
+# Mixed traffic for a while: memory, open files and threads must not grow.
+soak minutes="30":
+    cargo bench -p interlingua-tests --bench soak -- --minutes {{minutes}}

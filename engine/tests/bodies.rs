@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{Rng, dialects, encode, minimal, operations, program, root};
-use interlingua_engine::{Arena, Encoded, Operation, ParseOptions, Refusal, parse};
+use common::{Rng, dialects, encode, minimal, operations, program, program_of, root};
+use interlingua_engine::{Answer, AnswerHead, Arena, Encoded, Operation, ParseOptions, Refusal, parse};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -463,7 +463,6 @@ fn large_bodies() {
 /// Answers that nest, repeat and end nowhere.
 #[test]
 fn any_answer_through_every_program() {
-    use interlingua_engine::{Answer, AnswerHead};
     for (spec, operation) in dialects() {
         let body = minimal(operation.name()).to_string();
         // Some providers do not embed with a model of that name.
@@ -522,6 +521,27 @@ fn any_answer_through_every_program() {
 }
 
 /// Found by fuzzing: the name of a loss is shown in a header and may not be empty.
+/// Completions through chat: what chat says in another way stands there once, in requests and in answers.
+#[test]
+fn members_of_chat_in_completions() {
+    let spec = "interlingua: 1\nprovider: x\nupstream: { url: \"https://x.example\" }\noperations:\n  chat: { path: /x, request: $std, response: $ }\n  completions: { via: chat }\n";
+    let program = program_of(spec);
+    let operation = program.operation("completions").unwrap();
+    for (body, param) in [
+        (r#"{"model":"m","prompt":"Hi","messages":[{"role":"user","content":"No"}]}"#, "messages"),
+        (r#"{"model":"m","prompt":"Hi","logprobs":2,"top_logprobs":3}"#, "top_logprobs"),
+    ] {
+        let refusal = encode(operation, body.as_bytes(), "m").unwrap_err();
+        assert_eq!((refusal.status, refusal.param.as_deref()), (400, Some(param)), "{refusal:?}");
+    }
+    let sent = encode(operation, br#"{"model":"m","prompt":"Hi","messages":null}"#, "m").unwrap();
+    let body = r#"{"choices":[{"index":0,"text":"a","message":{"content":"b"},"delta":{"content":"c"}}]}"#;
+    let answer = Answer { head: AnswerHead { status: 200, headers: &[] }, body: body.as_bytes() };
+    let decoded = operation.decode(&sent.exchange, &answer).unwrap();
+    let text = String::from_utf8(decoded.body).unwrap();
+    assert!(text.contains(r#""text":"b""#) && text.matches(r#""text""#).count() == 1, "{text}");
+}
+
 #[test]
 fn a_member_without_a_name() {
     let mut body = minimal("chat");
@@ -535,7 +555,6 @@ fn a_member_without_a_name() {
 /// Found by fuzzing: a client is always told something.
 #[test]
 fn an_error_without_words() {
-    use interlingua_engine::{Answer, AnswerHead};
     for (spec, operation) in operations() {
         let Ok(encoded) = encode(&operation, minimal(operation.name()).to_string().as_bytes(), "m") else {
             continue;

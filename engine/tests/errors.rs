@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{encode, minimal, program_of};
+use common::{cases, encode, minimal, operations, program_of};
 use interlingua_engine::{Answer, AnswerHead, Failure};
 
 fn failure(errors: &str, status: u16, body: &str) -> Failure {
@@ -52,4 +52,31 @@ fn waits_are_read_in_every_usual_form() {
         assert_eq!(wait(&format!("{{\"wait\":{body}}}")), seconds, "{body}");
     }
     assert_eq!(failure("{}", 429, "{}").retry_after, None);
+}
+
+/// Whatever a provider says of errors, under status 200 it is no answer. Every recorded error of every spec.
+#[test]
+fn errors_under_200_are_errors() {
+    let all = operations();
+    let (mut tried, mut wrong) = (0, Vec::new());
+    for (spec, name, case) in cases() {
+        let Ok(text) = std::fs::read(case.join("error.in.json")) else { continue };
+        let said: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let Some((_, operation)) = all.iter().find(|(of, it)| *of == spec && it.name() == name) else {
+            continue;
+        };
+        let mut request = minimal(&name);
+        if name == "rerank" {
+            request = serde_json::json!({ "model": "m", "query": "Hi", "documents": ["a"] });
+        }
+        let Ok(encoded) = encode(operation, request.to_string().as_bytes(), "m") else { continue };
+        let body = said["body"].to_string();
+        let answer = Answer { head: AnswerHead { status: 200, headers: &[] }, body: body.as_bytes() };
+        tried += 1;
+        if let Ok(decoded) = operation.decode(&encoded.exchange, &answer) {
+            wrong.push(format!("{}: {}", case.display(), String::from_utf8_lossy(&decoded.body)));
+        }
+    }
+    assert!(tried > 100, "{tried}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -3,13 +3,14 @@
 //!
 //! hyper has one limit for a head, which it also takes for the silence before it, and none for a
 //! client that stops reading. A client that closes its half looks to it like one that has gone, and
-//! the other way round.
+//! the other way round. And it does not look at all at a connection as long as there is another request
+//! behind the one that is answered: so it is given one request at a time.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -31,6 +32,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Most bytes that are thrown away meanwhile.
 const LINGER_BYTES: usize = 1024 * 1024;
 
+/// Most bytes that are read while a request is answered and others wait behind it: beyond, nobody notices that the client goes.
+const BEHIND_BYTES: usize = 64 * 1024;
+
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
@@ -51,6 +55,9 @@ pub(crate) struct Requests {
     pieces: AtomicU64,
     /// What comes is no HTTP any more.
     switched: AtomicBool,
+    /// A request waits until the one before it has ended.
+    waits: AtomicBool,
+    waiting: Mutex<Option<Waker>>,
 }
 
 impl Requests {
@@ -80,6 +87,11 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Ordering::Relaxed);
+        if self.0.waits.swap(false, Ordering::Relaxed)
+            && let Some(waiting) = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            waiting.wake();
+        }
     }
 }
 
@@ -176,6 +188,8 @@ pub(crate) struct Client<S> {
     write: Alarm,
     /// What was read to find out which HTTP it is.
     first: Bytes,
+    /// What came behind the end of a request of HTTP/1.1, not looked at yet.
+    behind: BytesMut,
     /// Of HTTP/2.
     frames: Option<Frames>,
     /// Nothing was written since the last flush: a frame of our own can go in between.
@@ -202,6 +216,7 @@ impl<S> Client<S> {
             stuck: None,
             write: Alarm::default(),
             first: Bytes::new(),
+            behind: BytesMut::new(),
             frames: None,
             flushed: true,
             told: false,
@@ -297,7 +312,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.first.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+            if self.behind.is_empty() {
+                return Pin::new(&mut self.stream).poll_read(cx, buffer);
+            }
+            let came = self.behind.split_to(self.behind.len().min(buffer.remaining()));
+            buffer.put_slice(&came);
+            return Poll::Ready(Ok(()));
         }
         let count = self.first.len().min(buffer.remaining());
         buffer.put_slice(self.first.get(..count).unwrap_or_default());
@@ -306,6 +326,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             self.first = Bytes::new(); // gives the memory back
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Hands out bytes to the end of a request and keeps the rest for later.
+    fn cut(&mut self, before: usize, buffer: &mut ReadBuf<'_>) {
+        let Some(bytes) = buffer.filled_mut().get_mut(before..) else { return };
+        let looked = self.framing.look(bytes);
+        let rest = bytes.get(looked..).unwrap_or_default();
+        if !rest.is_empty() {
+            // In front of what was there before: the buffer may have been too small for it.
+            let later = std::mem::replace(&mut self.behind, BytesMut::from(rest));
+            self.behind.extend_from_slice(&later);
+            buffer.set_filled(before + looked);
+        }
+    }
+
+    /// Whether there are requests behind one that is being answered; wakes when that has ended.
+    fn queues(&self, cx: &mut Context<'_>) -> bool {
+        let requests = &self.requests;
+        if self.behind.is_empty() || !self.first.is_empty() || requests.switched.load(Ordering::Relaxed) {
+            return false;
+        }
+        *requests.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+        requests.waits.store(true, Ordering::Relaxed);
+        requests.begun.load(Ordering::Relaxed) != requests.ended.load(Ordering::Relaxed)
+    }
+
+    /// Reads what comes behind those, to notice that the client goes. Ready if it has.
+    fn overhear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut room = [0; 4096];
+        while self.behind.len() < BEHIND_BYTES {
+            let mut buffer = ReadBuf::new(&mut room);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                return if self.may_listen() { self.gone(cx).map(Ok) } else { Poll::Ready(Ok(())) };
+            }
+            self.behind.extend_from_slice(buffer.filled());
+        }
+        Poll::Pending
     }
 
     /// Throws away what a client still sends that was told to go. Ready when it is time to close.
@@ -382,13 +440,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Client<S> {
         if this.told {
             return Poll::Ready(Ok(()));
         }
+        if this.queues(cx) {
+            return this.overhear(cx);
+        }
         let before = buffer.filled().len();
         // What was read before is not looked at again.
         let again = !this.first.is_empty();
         if let Poll::Ready(outcome) = this.poll_bytes(cx, buffer) {
-            if let Some(bytes) = buffer.filled_mut().get_mut(before..).filter(|bytes| !bytes.is_empty()) {
+            if buffer.filled().len() > before {
                 if !again && !this.requests.switched.load(Ordering::Relaxed) {
-                    this.framing.look(bytes);
+                    this.cut(before, buffer);
                 }
                 this.heard();
             }

@@ -48,13 +48,16 @@ impl Framing {
         self.state == State::Start && self.modern && self.line.is_empty()
     }
 
-    /// Looks at the next bytes; spoils the line that makes a request ambiguous.
-    pub(crate) fn look(&mut self, bytes: &mut [u8]) {
+    /// Looks at the next bytes, to the end of a request or of what there is; how many that were. Spoils the line that makes a
+    /// request ambiguous.
+    #[must_use]
+    pub(crate) fn look(&mut self, bytes: &mut [u8]) -> usize {
         let mut at = 0;
         loop {
-            let Some(rest) = bytes.get_mut(at..).filter(|rest| !rest.is_empty()) else { return };
+            let Some(rest) = bytes.get_mut(at..).filter(|rest| !rest.is_empty()) else { return at };
+            let began = self.state != State::Start;
             at += match self.state {
-                State::Blind => return,
+                State::Blind => return at + rest.len(),
                 State::Body(left) => {
                     let (used, left) = skip(left, rest.len());
                     self.state = if left == 0 { State::Start } else { State::Body(left) };
@@ -67,6 +70,9 @@ impl Framing {
                 }
                 State::Start | State::Header | State::Size | State::Trailer => self.read_line(rest),
             };
+            if began && self.state == State::Start {
+                return at;
+            }
         }
     }
 
@@ -205,8 +211,11 @@ mod tests {
     fn seen(bytes: &[u8], size: usize) -> (Vec<u8>, State) {
         let mut framing = Framing::default();
         let mut bytes = bytes.to_vec();
-        for piece in bytes.chunks_mut(size) {
-            framing.look(piece);
+        for mut piece in bytes.chunks_mut(size) {
+            while !piece.is_empty() {
+                let looked = framing.look(piece);
+                piece = &mut piece[looked..];
+            }
         }
         (bytes, framing.state)
     }
@@ -241,6 +250,20 @@ mod tests {
             &[chunked, &long, trailers, get],
         ] {
             check(requests, true);
+        }
+    }
+
+    #[test]
+    fn requests_end_where_they_end() {
+        let get = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+        let post = "POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc";
+        let chunked = "\r\nPOST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n";
+        let mut framing = Framing::default();
+        let mut bytes = [get, post, chunked, get].concat().into_bytes();
+        let mut rest = bytes.as_mut_slice();
+        for request in [get, post, chunked, get] {
+            assert_eq!(framing.look(rest), request.len(), "{request}");
+            rest = &mut rest[request.len()..];
         }
     }
 

@@ -32,6 +32,8 @@ mod cors;
 mod embedded;
 mod frames;
 mod framing;
+#[cfg(test)]
+mod fuzz;
 mod gateway;
 mod handler;
 mod health;

@@ -7,6 +7,7 @@ mod coverage;
 mod licences;
 mod names;
 mod operations;
+mod promises;
 mod providers;
 mod rust_words;
 mod schemas;

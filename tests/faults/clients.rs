@@ -7,7 +7,6 @@ use interlingua_tests::http::{Head, Reader};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::dialect::{Way, length, piece};
@@ -140,10 +139,17 @@ impl Row {
 pub(crate) fn trials(worlds: &Arc<Worlds>) -> Vec<Trial> {
     let all = [framing(), heads(), sizes(), media(), methods(), sound(), slow(), half()].concat();
     all.into_iter()
-        .map(|row| {
+        .flat_map(|row| [(row.clone(), false), (row, true)])
+        .map(|(row, secure)| {
             let worlds = Arc::clone(worlds);
-            Trial::test(format!("client/{}", row.name), move || {
-                let world = if row.impatient { worlds.impatient() } else { worlds.usual() };
+            let name = format!("client/{}{}", row.name, if secure { "//tls" } else { "" });
+            Trial::test(name, move || {
+                let world = match (secure, row.impatient) {
+                    (false, false) => worlds.usual(),
+                    (false, true) => worlds.impatient(),
+                    (true, false) => worlds.secure(),
+                    (true, true) => worlds.secure_impatient(),
+                };
                 worlds.run(row.run(world))
             })
         })
@@ -562,9 +568,7 @@ impl Row {
         let name = format!("same/{model}");
         let ask = Ask { body: request(&name, self.live, 0), model: name };
         let begun = Instant::now();
-        let mut stream = TcpStream::connect(world.addr()).await?;
-        stream.set_nodelay(true)?;
-        let (read, mut write) = stream.split();
+        let (read, mut write) = tokio::io::split(world.connect(&["http/1.1"]).await?);
         let mut reader = Reader::new(read);
         let steps = (self.steps)(&ask);
         let sending = async {
@@ -656,10 +660,14 @@ impl Row {
 
 async fn act<W: tokio::io::AsyncWrite + Unpin>(write: &mut W, step: Step) -> std::io::Result<()> {
     match step {
-        Send(bytes) => write.write_all(&bytes).await,
+        Send(bytes) => {
+            write.write_all(&bytes).await?;
+            write.flush().await
+        }
         Drip(bytes, pause) => {
             for byte in bytes.chunks(1) {
                 write.write_all(byte).await?;
+                write.flush().await?;
                 tokio::time::sleep(pause).await;
             }
             Ok(())

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use interlingua_tests::client::Request;
 use interlingua_tests::http::Reader;
 use libtest_mimic::{Failed, Trial};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use crate::dialect::{CHUNKED, WAYS, Way, piece};
+use crate::dialect::{CHUNKED, WAYS, Way, length, piece};
 use crate::fault::request;
 use crate::provider::Script;
 use crate::world::{World, Worlds};
@@ -46,6 +47,18 @@ pub(crate) fn trials(worlds: &Arc<Worlds>) -> Vec<Trial> {
                 let how = if reset { "reset" } else { "closed" };
                 let name = format!("gone/{how}_while_{when:?}//{}", way.name()).to_lowercase();
                 trials.push(Trial::test(name, move || worlds.run(goes(worlds.usual(), way, when, reset))));
+            }
+        }
+    }
+    for way in WAYS {
+        for (which, answered, behind) in PIPELINES {
+            for reset in [false, true] {
+                let worlds = Arc::clone(worlds);
+                let how = if reset { "reset" } else { "closed" };
+                let name = format!("gone/{how}_pipeline_{which}//{}", way.name());
+                trials.push(Trial::test(name, move || {
+                    worlds.run(leaves_pipeline(worlds.usual(), way, which, (answered, behind), reset))
+                }));
             }
         }
     }
@@ -100,6 +113,62 @@ async fn goes(world: &World, way: Way, when: When, reset: bool) -> Result<(), Fa
             // Had the gateway not gone, it would have gone on.
             let read: usize = world.provider.seen(&model).iter().map(|seen| seen.body.len()).sum();
             return if read < LARGE { Ok(()) } else { Err("the request was sent to its end".into()) };
+        }
+        times.push(ended.saturating_duration_since(left));
+    }
+    times.sort();
+    if times[TIMES / 2] <= PROMPT { Ok(()) } else { Err(format!("it took {times:?}").into()) }
+}
+
+/// How many requests of a pipeline are answered, and how many come behind the one that is waited for.
+const PIPELINES: [(&str, usize, usize); 3] = [("behind_one", 1, 0), ("before_one", 0, 1), ("amid", 1, 2)];
+
+/// Several requests at once, and then nobody.
+async fn leaves_pipeline(
+    world: &World,
+    way: Way,
+    which: &str,
+    (answered, behind): (usize, usize),
+    reset: bool,
+) -> Result<(), Failed> {
+    let mut times = Vec::new();
+    for number in 0..TIMES {
+        let model = format!("pipeline.{which}.{reset}.{}.{number}", way.name().replace('/', "."));
+        let sound = Way { live: false, ..way };
+        let served = format!("{model}.served");
+        let answer = sound.answer();
+        world.provider.will(&served, Script::new().write(sound.head() + &length(answer.len()) + &answer));
+        world.provider.will(&model, Script::new().hold());
+        let (last, first) = (format!("{}/{model}", way.format()), format!("{}/{served}", way.format()));
+        let asks = |name: &str, live| {
+            let body = request(name, live, 0);
+            let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
+            format!("{head}content-length: {}\r\n\r\n{body}", body.len())
+        };
+        let all = asks(&first, false).repeat(answered)
+            + &asks(&last, way.live)
+            + &asks(&first, false).repeat(behind);
+        let mut reader = Reader::new(TcpStream::connect(world.addr()).await?);
+        reader.stream().write_all(all.as_bytes()).await?;
+        for _ in 0..answered {
+            let head = reader.head().await.ok_or("no answer")?;
+            reader.body(&head, false).await.map_err(|_| "half an answer")?;
+        }
+        world.provider.asked(&model).await?;
+        sleep(Duration::from_millis(30)).await;
+        if reset {
+            reader.stream().set_zero_linger()?;
+        }
+        let left = Instant::now();
+        drop(reader);
+        let ended = world.provider.let_go(&model).await?;
+        let record = world.record(&last).await?;
+        if record["status"] != 499 || record["error_class"] != "client_closed" {
+            return Err(format!("expected an abandoned request: {record}").into());
+        }
+        // What nobody waits for is not begun.
+        if world.provider.seen(&served).len() != answered {
+            return Err("what came behind was asked for".into());
         }
         times.push(ended.saturating_duration_since(left));
     }

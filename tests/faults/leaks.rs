@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::dialect::{CHUNKED, LAST, WAYS, Way, data, head, length, piece};
 use crate::fault::request;
 use crate::provider::{Provider, Script};
-use crate::world::{KEY, World, Worlds};
+use crate::world::{KEY, KEY_SPELT, World, Worlds};
 
 pub(crate) fn trials(worlds: &Arc<Worlds>) -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -112,7 +112,7 @@ async fn headers(world: &World, way: Way) -> Result<(), Failed> {
 /// How a provider quotes our key.
 type Quote = fn(Way) -> Script;
 
-const QUOTES: [(&str, Quote); 10] = [
+const QUOTES: [(&str, Quote); 14] = [
     ("in_an_error", |way| sized(401, "application/json", &way.error(&format!("wrong key {KEY}!")))),
     ("in_an_error_of_text", |_| sized(401, "text/plain", &format!("wrong key {KEY}!"))),
     ("in_a_page", |_| sized(403, "text/html", &format!("<html>{KEY}</html>"))),
@@ -148,6 +148,14 @@ const QUOTES: [(&str, Quote); 10] = [
             .write(piece(right))
             .write(LAST)
     }),
+    ("with_escaped_slashes", |way| sized(200, way.media(), &way.answer().replace("Grüße", KEY_SPELT[0]))),
+    ("with_escaped_signs", |way| sized(200, way.media(), &way.answer().replace("Grüße", KEY_SPELT[1]))),
+    ("in_an_address", |way| {
+        let error = way.error(&format!("no http://a/?key={}&b", KEY_SPELT[2]));
+        let quoted = format!("x-request-id: {}\r\n", KEY_SPELT[2]);
+        Script::new().write(head(401, "application/json") + &quoted + &length(error.len()) + &error)
+    }),
+    ("with_escapes_in_an_error", |way| sized(400, "application/json", &way.error(KEY_SPELT[0]))),
     ("in_an_event_of_an_error", |way| {
         let error = if way.live { way.begin() + &way.error_event(KEY) } else { data(KEY) };
         sized(200, way.media(), &error)
@@ -170,7 +178,8 @@ async fn quotes_key(world: &World, way: Way, name: &str, quote: Quote) -> Result
     let shown = format!("{:?} {}", live.head, String::from_utf8_lossy(&text));
     let record = world.record(&name).await?.to_string();
     let asked = world.provider.seen(&model).len();
-    if asked != 1 || shown.contains(KEY) || record.contains(KEY) {
+    let quoted = |text: &str| text.contains(KEY) || KEY_SPELT.iter().any(|key| text.contains(key));
+    if asked != 1 || quoted(&shown) || quoted(&record) {
         return Err(format!("asked {asked} times: {shown} {record}").into());
     }
     Ok(())

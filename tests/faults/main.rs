@@ -17,6 +17,7 @@ mod connections;
 mod dialect;
 mod fault;
 mod gone;
+mod h2;
 mod leaks;
 mod memory;
 mod pools;
@@ -25,6 +26,7 @@ mod provider_bodies;
 mod provider_heads;
 mod provider_lengths;
 mod provider_streams;
+mod provider_tls;
 mod world;
 
 use std::process::ExitCode;
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         provider_lengths::faults(),
         provider_bodies::faults(),
         provider_streams::faults(),
+        provider_tls::faults(),
     ]
     .into_iter()
     .flatten()
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
     .chain(clients::trials(&worlds))
     .chain(pools::trials(&worlds))
     .chain(gone::trials(&worlds))
+    .chain(h2::trials(&worlds))
     .chain(leaks::trials(&worlds))
     .chain(memory::trials(&worlds))
     .collect();

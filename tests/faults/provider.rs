@@ -7,10 +7,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use interlingua_tests::http::{Head, Reader};
+use interlingua_tests::tls::Authority;
 use libtest_mimic::Failed;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::version::TLS12;
+use tokio_rustls::rustls::{ALL_VERSIONS, ServerConfig};
+use tokio_rustls::server::TlsStream;
 
 /// What a provider does once it has read a request.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +26,8 @@ pub(crate) struct Script {
 #[derive(Clone, Debug)]
 enum Step {
     Write(Vec<u8>),
+    /// Below TLS, if there is any.
+    Below(Vec<u8>),
     /// Byte by byte.
     Drip(Vec<u8>),
     /// The same bytes many times; until nobody takes them if it is too often.
@@ -43,6 +50,11 @@ impl Script {
 
     pub(crate) fn write(mut self, bytes: impl AsRef<[u8]>) -> Script {
         self.steps.push(Step::Write(bytes.as_ref().to_vec()));
+        self
+    }
+
+    pub(crate) fn below(mut self, bytes: impl AsRef<[u8]>) -> Script {
+        self.steps.push(Step::Below(bytes.as_ref().to_vec()));
         self
     }
 
@@ -100,6 +112,10 @@ pub(crate) struct Seen {
 #[derive(Debug)]
 pub(crate) struct Provider {
     pub(crate) addr: SocketAddr,
+    /// Where it speaks TLS, by what is wrong with it.
+    pub(crate) secure: Vec<(&'static str, u16)>,
+    /// Whom to trust there.
+    pub(crate) authority: Authority,
     shared: Arc<Shared>,
     _tasks: JoinSet<()>,
 }
@@ -116,22 +132,30 @@ struct Shared {
 
 impl Provider {
     pub(crate) async fn start() -> Provider {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback ports are free");
-        let addr = listener.local_addr().expect("it listens");
         let shared = Arc::new(Shared::default());
         let mut tasks = JoinSet::new();
-        let own = Arc::clone(&shared);
-        tasks.spawn(async move {
-            let mut open = JoinSet::new();
-            let mut number = 0;
-            while let Ok((stream, _)) = listener.accept().await {
-                number += 1;
-                stream.set_nodelay(true).expect("sockets can do that");
-                open.spawn(serve(stream, number, Arc::clone(&own)));
-                while open.try_join_next().is_some() {}
-            }
-        });
-        Provider { addr, shared, _tasks: tasks }
+        let addr = listen(None, &shared, &mut tasks).await;
+        let (authority, stranger) = (Authority::new("ours"), Authority::new("theirs"));
+        let identity = |years| authority.identity("localhost", years);
+        let (sound, new) = (identity((2000, 2999)), ALL_VERSIONS);
+        let mut secure = Vec::new();
+        for (name, config) in [
+            ("secure", sound.server(new, None)),
+            ("apart0", sound.server(new, None)),
+            ("apart1", sound.server(new, None)),
+            ("apart2", sound.server(new, None)),
+            ("secure12", sound.server(&[&TLS12], None)),
+            ("expired", identity((2000, 2001)).server(new, None)),
+            ("early", identity((2990, 2999)).server(new, None)),
+            ("elsewhere", authority.identity("elsewhere.example", (2000, 2999)).server(new, None)),
+            ("stranger", stranger.identity("localhost", (2000, 2999)).server(new, None)),
+            ("mutual", sound.server(new, Some(&stranger))),
+            ("mutual12", sound.server(&[&TLS12], Some(&stranger))),
+        ] {
+            let addr = listen(Some(config), &shared, &mut tasks).await;
+            secure.push((name, addr.port()));
+        }
+        Provider { addr, secure, authority, shared, _tasks: tasks }
     }
 
     /// What it does whenever it is asked for `model`.
@@ -160,6 +184,34 @@ impl Provider {
     }
 }
 
+/// Serves on a port of its own.
+async fn listen(tls: Option<ServerConfig>, shared: &Arc<Shared>, tasks: &mut JoinSet<()>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback ports are free");
+    let addr = listener.local_addr().expect("it listens");
+    let shared = Arc::clone(shared);
+    let tls = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
+    tasks.spawn(async move {
+        let mut open = JoinSet::new();
+        let mut number = 0;
+        while let Ok((stream, _)) = listener.accept().await {
+            number += 1;
+            stream.set_nodelay(true).expect("sockets can do that");
+            let shared = Arc::clone(&shared);
+            match tls.clone() {
+                None => drop(open.spawn(serve(stream, number, shared))),
+                // Whoever does not trust us goes away.
+                Some(tls) => drop(open.spawn(async move {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream, number, shared).await;
+                    }
+                })),
+            }
+            while open.try_join_next().is_some() {}
+        }
+    });
+    addr
+}
+
 /// What is there now or will be soon.
 async fn found<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> Result<T, Failed> {
     let end = Instant::now() + Duration::from_secs(20);
@@ -172,7 +224,24 @@ async fn found<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> Result<T, 
     Err(format!("waited too long for `{what}`").into())
 }
 
-async fn serve(stream: TcpStream, connection: usize, shared: Arc<Shared>) {
+/// A connection, and the socket below it.
+pub(crate) trait Line: AsyncRead + AsyncWrite + Unpin {
+    fn socket(&mut self) -> &mut TcpStream;
+}
+
+impl Line for TcpStream {
+    fn socket(&mut self) -> &mut TcpStream {
+        self
+    }
+}
+
+impl Line for TlsStream<TcpStream> {
+    fn socket(&mut self) -> &mut TcpStream {
+        self.get_mut().0
+    }
+}
+
+async fn serve<L: Line>(stream: L, connection: usize, shared: Arc<Shared>) {
     let mut reader = Reader::new(stream);
     let mut asked = String::new();
     while let Some(head) = reader.head().await {
@@ -231,15 +300,16 @@ fn named_by_text(begin: &[u8]) -> Option<String> {
 }
 
 /// Follows the steps; false once the connection is over.
-async fn follow(reader: &mut Reader<TcpStream>, script: Script) -> bool {
+async fn follow<L: Line>(reader: &mut Reader<L>, script: Script) -> bool {
     for step in script.steps {
         let stream = reader.stream();
         let open = match step {
-            Step::Write(bytes) => stream.write_all(&bytes).await.is_ok(),
+            Step::Write(bytes) => stream.write_all(&bytes).await.is_ok() && stream.flush().await.is_ok(),
+            Step::Below(bytes) => stream.socket().write_all(&bytes).await.is_ok(),
             Step::Drip(bytes) => {
                 let mut open = true;
                 for byte in bytes.chunks(1) {
-                    open = open && stream.write_all(byte).await.is_ok();
+                    open = open && stream.write_all(byte).await.is_ok() && stream.flush().await.is_ok();
                     tokio::task::yield_now().await;
                 }
                 open
@@ -263,7 +333,7 @@ async fn follow(reader: &mut Reader<TcpStream>, script: Script) -> bool {
             Step::Close => return false,
             Step::Reset => {
                 // Without anything lingering, closing resets.
-                let _ = stream.set_zero_linger();
+                let _ = stream.socket().set_zero_linger();
                 return false;
             }
             Step::Pause(pause) => {
@@ -297,6 +367,8 @@ pub(crate) struct Strangers {
     pub(crate) plain: SocketAddr,
     /// Nothing is ever read.
     pub(crate) deaf: SocketAddr,
+    /// They answer a TLS handshake, by how.
+    pub(crate) hands: Vec<(&'static str, u16)>,
     _held: Vec<TcpStream>,
     _tasks: JoinSet<()>,
 }
@@ -323,6 +395,26 @@ impl Strangers {
                         }
                         How::Closes => drop(stream.read(&mut [0; 1]).await),
                         How::Deaf => held.push(stream),
+                        How::Shakes(answer, then) => {
+                            let _ = stream.read(&mut [0; 4096]).await;
+                            let mut open = stream.write_all(answer).await.is_ok();
+                            match then {
+                                Then::Closes => drop(stream.shutdown().await),
+                                Then::Resets => drop(stream.set_zero_linger()),
+                                Then::Waits => held.push(stream),
+                                Then::Pours => {
+                                    while open {
+                                        open = stream.write_all(&[0; 4096]).await.is_ok();
+                                    }
+                                }
+                                Then::Drips => {
+                                    while open {
+                                        open = stream.write_all(&[0]).await.is_ok();
+                                        tokio::time::sleep(Duration::from_millis(20)).await;
+                                    }
+                                }
+                            }
+                        }
                     }
                 }
             });
@@ -332,8 +424,12 @@ impl Strangers {
         let closes = stranger(How::Closes).await;
         let plain = stranger(How::Plain).await;
         let deaf = stranger(How::Deaf).await;
+        let mut hands = Vec::new();
+        for (name, answer, then) in SHAKES {
+            hands.push((name, stranger(How::Shakes(answer, then)).await.port()));
+        }
         held.shrink_to_fit();
-        Strangers { refused, hole, resets, closes, plain, deaf, _held: held, _tasks: tasks }
+        Strangers { refused, hole, resets, closes, plain, deaf, hands, _held: held, _tasks: tasks }
     }
 }
 
@@ -343,7 +439,32 @@ enum How {
     Closes,
     Plain,
     Deaf,
+    /// Says this to whoever begins with TLS.
+    Shakes(&'static [u8], Then),
 }
+
+#[derive(Clone, Copy)]
+enum Then {
+    Closes,
+    Resets,
+    Waits,
+    Pours,
+    Drips,
+}
+
+/// Alert records; a handshake record that announces a `ServerHello` of 64 KiB, and one that is longer than allowed.
+const SHAKES: [(&str, &[u8], Then); 10] = [
+    ("refuses", b"\x15\x03\x03\0\x02\x02\x28", Then::Closes),
+    ("old", b"\x15\x03\x01\0\x02\x02\x46", Then::Closes),
+    ("cut", b"", Then::Closes),
+    ("reset", b"", Then::Resets),
+    ("silent", b"", Then::Waits),
+    ("half", b"\x16\x03\x03\x00\x7a\x02\0\0\x76\x03\x03", Then::Closes),
+    ("stuck", b"\x16\x03\x03\x00\x7a\x02\0\0\x76\x03\x03", Then::Waits),
+    ("drips", b"\x16\x03\x03\x3f\xff\x02\0\0\x76\x03\x03", Then::Drips),
+    ("flood", b"\x16\x03\x03\x40\0\x02\xff\xff\xff", Then::Pours),
+    ("garbage", b"\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8", Then::Waits),
+];
 
 /// A listener whose queue is full: whoever comes next hears nothing.
 async fn hole(tasks: &mut JoinSet<()>) -> (SocketAddr, Vec<TcpStream>) {

@@ -7,15 +7,21 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use interlingua_tests::PATIENCE;
+use interlingua_tests::folder::Folder;
 use interlingua_tests::process::Process;
 use libtest_mimic::Failed;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
 use crate::provider::{Provider, Strangers};
 
-/// The gateway's key for every provider.
-pub(crate) const KEY: &str = "sk-gateway-secret";
+/// The gateway's key for every provider: some write it in another way.
+pub(crate) const KEY: &str = "sk-gateway/secret+1";
+/// In a text of JSON, and in an address.
+pub(crate) const KEY_SPELT: [&str; 3] =
+    [r"sk-gateway\/secret+1", r"sk-gateway/secret\u002B1", "sk-gateway%2Fsecret%2B1"];
 
 /// How large bodies of clients, answers of providers and events may be.
 pub(crate) const BODY_BYTES: usize = 12 << 20;
@@ -30,8 +36,18 @@ pub(crate) const IMPATIENT: Duration = Duration::from_millis(600);
 pub(crate) struct World {
     pub(crate) provider: Provider,
     pub(crate) process: Process,
+    /// Clients speak TLS.
+    pub(crate) secure: bool,
     _strangers: Option<Strangers>,
 }
+
+/// What the config says of TLS on the listener.
+const SECURE: &str = "tls: { cert: server.pem, key: server.key }\n";
+
+/// A connection, whatever is below.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + std::marker::Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + std::marker::Send> Stream for S {}
 
 /// Those that are shared, started when somebody asks for them.
 #[derive(Debug)]
@@ -39,6 +55,8 @@ pub(crate) struct Worlds {
     runtime: Runtime,
     usual: OnceLock<World>,
     impatient: OnceLock<World>,
+    secure: OnceLock<World>,
+    secure_impatient: OnceLock<World>,
 }
 
 impl Default for Worlds {
@@ -48,6 +66,8 @@ impl Default for Worlds {
             runtime: runtime.expect("there are threads"),
             usual: OnceLock::new(),
             impatient: OnceLock::new(),
+            secure: OnceLock::new(),
+            secure_impatient: OnceLock::new(),
         }
     }
 }
@@ -71,10 +91,24 @@ impl Worlds {
 
     /// The one that does not wait for clients.
     pub(crate) fn impatient(&self) -> &World {
-        let timeouts = "client_head: 600ms, client_body: 600ms, client_idle: 600ms, client_write: 600ms";
-        self.impatient
-            .get_or_init(|| self.runtime.block_on(World::with(&format!("timeouts: {{ {timeouts} }}\n"))))
+        self.impatient.get_or_init(|| self.runtime.block_on(World::with(&impatience())))
     }
+
+    /// The one that clients speak TLS with.
+    pub(crate) fn secure(&self) -> &World {
+        self.secure.get_or_init(|| self.runtime.block_on(World::with(SECURE)))
+    }
+
+    /// Both.
+    pub(crate) fn secure_impatient(&self) -> &World {
+        let config = || SECURE.to_owned() + &impatience();
+        self.secure_impatient.get_or_init(|| self.runtime.block_on(World::with(&config())))
+    }
+}
+
+fn impatience() -> String {
+    let timeouts = "client_head: 600ms, client_body: 600ms, client_idle: 600ms, client_write: 600ms";
+    format!("timeouts: {{ {timeouts} }}\n")
 }
 
 /// A provider's section of the config.
@@ -106,6 +140,13 @@ impl World {
             let plain = section(&format!("{name}-tls"), spec, strangers.plain, "");
             config += &plain.replace("http://", "https://");
         }
+        for (name, spec) in SPECS {
+            for (at, port) in provider.secure.iter().chain(&strangers.hands) {
+                let more = format!("tls: {{ ca: ca.pem }}, {HASTY}");
+                let secure = section(&format!("{name}-tls-{at}"), spec, addr, &more);
+                config += &secure.replace(&format!("http://{addr}"), &format!("https://localhost:{port}"));
+            }
+        }
         config += &section("binary", "bedrock", addr, "");
         config += &section("lines", "ollama", addr, "").replace(&format!("api_key: {KEY}, "), "");
         for number in 0..POOLS {
@@ -132,8 +173,25 @@ impl World {
             EVENT_BYTES >> 10,
         );
         let log = "log: { usage: usage.jsonl, level: error }";
-        let process = Process::start(&format!("{config}{limits}\n{log}\n")).await;
-        World { provider, process, _strangers: strangers }
+        let folder = Folder::new();
+        folder.write("ca.pem", &provider.authority.pem);
+        let identity = provider.authority.identity("localhost", (2000, 2999));
+        folder.write("server.pem", &identity.pem);
+        folder.write("server.key", &identity.key);
+        folder.write("interlingua.yaml", &format!("listen: 127.0.0.1:0\n{config}{limits}\n{log}\n"));
+        let process = Process::start_bare_in(folder, &[]).await;
+        World { provider, process, secure: config.contains(SECURE), _strangers: strangers }
+    }
+
+    /// A client's connection: TLS, if the gateway speaks it.
+    pub(crate) async fn connect(&self, protocols: &[&str]) -> Result<Box<dyn Stream>, Failed> {
+        let stream = TcpStream::connect(self.addr()).await?;
+        stream.set_nodelay(true)?;
+        if self.secure {
+            Ok(Box::new(self.provider.authority.connect(stream, protocols).await?))
+        } else {
+            Ok(Box::new(stream))
+        }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {

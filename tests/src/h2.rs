@@ -98,6 +98,9 @@ pub mod kind {
     pub const CONTINUATION: u8 = 9;
 }
 
+/// What a client says first.
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// The last frame of a stream.
 pub const END_STREAM: u8 = 1;
 /// The last frame of a head.
@@ -115,14 +118,19 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// A request's head, in HPACK without tables.
 pub fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+    let pseudo = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "gateway.test")];
+    fields(pseudo.iter().chain(headers))
+}
+
+/// Fields of a head, in HPACK without tables, whatever they are.
+pub fn fields<'f>(fields: impl IntoIterator<Item = &'f (&'f str, &'f str)>) -> Vec<u8> {
     fn text(bytes: &mut Vec<u8>, text: &str) {
         assert!(text.len() < 127, "longer texts have another form");
         bytes.push(u8::try_from(text.len()).expect("a short text"));
         bytes.extend(text.as_bytes());
     }
     let mut bytes = Vec::new();
-    let pseudo = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "gateway.test")];
-    for (name, value) in pseudo.iter().chain(headers) {
+    for (name, value) in fields {
         bytes.push(0);
         text(&mut bytes, name);
         text(&mut bytes, value);
@@ -132,8 +140,8 @@ pub fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
 
 /// A connection whose frames are written one by one.
 #[derive(Debug)]
-pub struct Wire {
-    stream: TcpStream,
+pub struct Wire<S = TcpStream> {
+    stream: S,
     buffer: Vec<u8>,
 }
 
@@ -155,15 +163,32 @@ impl Wire {
     pub async fn open(addr: SocketAddr, settings: &[(u16, u32)]) -> Wire {
         let stream = soon("a connection", TcpStream::connect(addr)).await.expect("the gateway listens");
         stream.set_nodelay(true).expect("sockets can do that");
-        let mut wire = Wire { stream, buffer: Vec::new() };
+        Wire::over(stream, settings).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// The same over a connection that stands.
+    pub async fn over(stream: S, settings: &[(u16, u32)]) -> Wire<S> {
+        let mut wire = Wire::bare(stream);
         let mut payload = Vec::new();
         for (id, value) in settings {
             payload.extend(id.to_be_bytes());
             payload.extend(value.to_be_bytes());
         }
-        assert!(wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await);
+        assert!(wire.send(PREFACE).await);
         assert!(wire.send(frame(kind::SETTINGS, 0, 0, &payload)).await);
         wire
+    }
+
+    /// A connection on which nothing was said.
+    pub fn bare(stream: S) -> Wire<S> {
+        Wire { stream, buffer: Vec::new() }
+    }
+
+    /// The connection.
+    pub fn stream(&mut self) -> &mut S {
+        &mut self.stream
     }
 
     /// Writes frames. False if the gateway does not take them any more.

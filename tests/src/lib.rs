@@ -16,6 +16,7 @@ pub mod h2;
 pub mod http;
 pub mod process;
 pub mod snapshot;
+pub mod tls;
 pub mod upstream;
 
 use std::future::Future;

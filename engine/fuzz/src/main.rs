@@ -1,6 +1,9 @@
 //! `cargo run --release -- TARGET --seconds 60`: mutates seeds and feeds them to one target.
 
+#[path = "../../tests/common/guarantees.rs"]
+mod guarantees;
 mod mutate;
+mod path;
 mod targets;
 mod world;
 

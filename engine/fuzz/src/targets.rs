@@ -8,6 +8,9 @@ use interlingua_engine::{
 use serde::de::IgnoredAny;
 use std::collections::BTreeSet;
 
+/// What is asked for where nothing else is said.
+const MODEL: &str = "claude-sonnet-4-5";
+
 pub struct Target {
     pub name: &'static str,
     pub run: fn(&mut World, &[u8]),
@@ -22,7 +25,12 @@ pub const TARGETS: &[Target] = &[
     Target { name: "template", run: template, seeds: template_seeds, dangerous: true },
     Target { name: "sse", run: streams, seeds: |world| world.named("stream.in.sse"), dangerous: false },
     Target { name: "ndjson", run: streams, seeds: |world| world.named("stream.in.ndjson"), dangerous: false },
-    Target { name: "json-array", run: streams, seeds: |world| world.named("stream.in.json"), dangerous: false },
+    Target {
+        name: "json-array",
+        run: streams,
+        seeds: |world| world.named("stream.in.json"),
+        dangerous: false,
+    },
     Target {
         name: "aws-eventstream",
         run: streams,
@@ -31,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     },
     Target { name: "streams", run: streams, seeds: |world| world.named("stream.in"), dangerous: false },
     Target { name: "bodies", run: bodies, seeds: |world| world.named("request.in.json"), dangerous: false },
+    Target { name: "path", run: crate::path::run, seeds: crate::path::seeds, dangerous: false },
     Target { name: "answers", run: answers, seeds: answer_seeds, dangerous: false },
 ];
 
@@ -136,7 +145,7 @@ fn template(_: &mut World, input: &[u8]) {
     load(vec![Source { path: "x.yaml".to_owned(), text }]);
 }
 
-fn serve<'p>(mut decoder: StreamDecoder, pieces: impl Iterator<Item = &'p [u8]>) -> (Vec<u8>, Progress) {
+pub fn serve<'p>(mut decoder: StreamDecoder, pieces: impl Iterator<Item = &'p [u8]>) -> (Vec<u8>, Progress) {
     let mut out = Vec::new();
     for piece in pieces {
         decoder.feed(piece, &mut out);
@@ -147,7 +156,7 @@ fn serve<'p>(mut decoder: StreamDecoder, pieces: impl Iterator<Item = &'p [u8]>)
 
 /// A line break that was cut in two may reach the client as another one, and blank lines between
 /// events may be more or fewer.
-fn plain(out: &[u8]) -> String {
+pub fn plain(out: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(out).replace("\r\n", "\n").replace('\r', "\n");
     while text.contains("\n\n\n") {
         text = text.replace("\n\n\n", "\n\n");
@@ -184,7 +193,7 @@ fn streams(world: &mut World, input: &[u8]) {
 fn bodies(world: &mut World, input: &[u8]) {
     for (operation, _) in some(world.operations.iter(), input) {
         let name = operation.name();
-        let encoded = match encode(operation, input) {
+        let encoded = match encode(operation, input, MODEL) {
             Err(refusal) => {
                 assert!(refusal.status == 400 && !refusal.message.is_empty(), "{name}: {refusal:?}");
                 continue;

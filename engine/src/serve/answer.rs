@@ -215,6 +215,7 @@ fn holds_answer(operation: &str, answer: Value<'_>, mapped: bool) -> bool {
             choices => choices.is_some(),
         },
         "embeddings" | "images" => list("data").is_some(),
+        "rerank" => list("results").is_some(),
         _ => true,
     }
 }

@@ -12,7 +12,7 @@ use crate::json::{Arena, Value, same_number};
 /// `{messages: [{role: "user", content: "Hi"}], logprobs: true, top_logprobs: 2}`.
 ///
 /// # Errors
-/// 400 if the prompt is not exactly one text.
+/// 400 if the prompt is not exactly one text, or if a member of chat stands beside it that says the same.
 pub fn chat_request<'a>(request: Value<'a>, arena: &'a Arena) -> Result<Value<'a>, Refusal> {
     let content = match request.get("prompt").as_array() {
         Some([text @ (Value::Str(_) | Value::Escaped(_) | Value::Text(_))]) => *text,
@@ -27,6 +27,11 @@ pub fn chat_request<'a>(request: Value<'a>, arena: &'a Arena) -> Result<Value<'a
     for &(name, value) in request.as_object().unwrap_or(&[]) {
         match (name, value) {
             ("prompt", _) | (_, Value::Absent | Value::Null) => {}
+            // The chat request would have it twice.
+            ("messages", _) => return Err(foreign("messages", "prompt")),
+            ("top_logprobs", _) if matches!(request.get("logprobs"), Value::Number(_)) => {
+                return Err(foreign("top_logprobs", "logprobs"));
+            }
             ("logprobs", Value::Number(alternatives)) => {
                 members.push((name, Value::Bool(true)));
                 if !same_number(alternatives, "0") {
@@ -56,6 +61,10 @@ fn says_nothing(request: Value<'_>, name: &str, value: Value<'_>) -> bool {
         },
         _ => false,
     }
+}
+
+fn foreign(name: &str, own: &str) -> Refusal {
+    Refusal::invalid(format!("`{name}` belongs to chat: completions have `{own}`"), name)
 }
 
 fn refuse(message: &str) -> Refusal {
@@ -93,6 +102,9 @@ pub fn completion_choice<'a>(choice: Value<'a>, arena: &'a Arena) -> Value<'a> {
     for &(name, value) in choice.as_object().unwrap_or(&[]) {
         let value = value.open(arena);
         match name {
+            // Said once, whatever else the provider says.
+            "text" if !choice.get("message").is_missing() || !choice.get("delta").is_missing() => {}
+            "delta" if !choice.get("message").is_missing() => {}
             "message" | "delta" => {
                 let content = value.get("content");
                 let text = if content.is_missing() { Value::Str("") } else { content };

@@ -3,6 +3,8 @@
 //! Every test binary includes this file and uses a part of it.
 #![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of this")]
 
+pub(crate) mod guarantees;
+
 use interlingua_engine::{
     Arena, Call, Encoded, Library, Limits, Operation, Options, Program, Refusal, Secret, Setting, Settings,
     Source, Spec, Target, VariableKind,

@@ -18,6 +18,11 @@ pub struct At<T> {
 }
 
 impl<T> At<T> {
+    /// A value that stands nowhere: a default.
+    pub fn unwritten(value: T) -> At<T> {
+        At { value, line: 0, column: 0 }
+    }
+
     /// The place alone.
     pub fn place(&self) -> At<()> {
         At { value: (), line: self.line, column: self.column }

@@ -234,10 +234,10 @@ pub struct LimitsSection {
     pub head_bytes: Size,
     /// Body of a request; more is a 413.
     #[schemars(title = "Body size", example = "32MiB")]
-    pub body_bytes: Size,
+    pub body_bytes: At<Size>,
     /// Body of a provider's whole answer, decompressed; more is a 502.
     #[schemars(title = "Answer size", example = "64MiB")]
-    pub response_bytes: Size,
+    pub response_bytes: At<Size>,
     /// Body of a request that passes as it is (files, audio, images); more is a 413.
     #[schemars(title = "Upload size", example = "512MiB")]
     pub upload_bytes: Size,
@@ -251,8 +251,9 @@ pub struct LimitsSection {
     #[schemars(title = "JSON depth", example = 128, range(min = 8, max = 1024))]
     pub depth: usize,
     /// Bodies that are held in memory, of all requests together: read whole, or on their way out; more are answered 503.
+    /// At least `body_bytes` and `response_bytes`: what is larger than all there is would never find room.
     #[schemars(title = "Held bodies", example = "256MiB")]
-    pub held_bytes: Size,
+    pub held_bytes: At<Size>,
     /// Requests at one time; more are answered 503.
     #[schemars(title = "Requests in flight", example = 2000, range(min = 1))]
     pub in_flight: usize,
@@ -291,13 +292,13 @@ impl Default for LimitsSection {
     fn default() -> Self {
         LimitsSection {
             head_bytes: HEAD_BYTES,
-            body_bytes: BODY_BYTES,
-            response_bytes: RESPONSE_BYTES,
+            body_bytes: At::unwritten(BODY_BYTES),
+            response_bytes: At::unwritten(RESPONSE_BYTES),
             upload_bytes: UPLOAD_BYTES,
             download_bytes: DOWNLOAD_BYTES,
             event_bytes: EVENT_BYTES,
             depth: DEPTH,
-            held_bytes: HELD_BYTES,
+            held_bytes: At::unwritten(HELD_BYTES),
             in_flight: IN_FLIGHT,
             connections: CONNECTIONS,
             streams: STREAMS,

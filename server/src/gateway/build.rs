@@ -15,7 +15,8 @@ use super::provider::{self, Provider};
 use super::{Alias, AliasTarget, DEMO, Gateway, Ids};
 use crate::budget::Budget;
 use crate::config::{
-    AliasSection, At, Config, ConfigErrors, Environment, Mistakes, ProviderSection, TargetSection, suggest,
+    AliasSection, At, Config, ConfigErrors, Environment, LimitsSection, Mistakes, ProviderSection,
+    TargetSection, suggest,
 };
 use crate::cors::Cors;
 use crate::identity::Identity;
@@ -120,6 +121,7 @@ impl Gateway {
         let default = file.default_provider.as_ref().map(|name| providers.named(name, name, &mut mistakes));
         let aliases = aliases(&file.models, &providers, default.as_ref(), &mut mistakes);
         let paths = paths(config, &mut mistakes);
+        limits(&file.limits, &mut mistakes);
         let tls = file.tls.as_ref();
         let identity = tls.and_then(|tls| Identity::load(tls, &config.dir, env, &mut mistakes));
         let cors = Cors::new(&file.cors, &mut mistakes);
@@ -267,6 +269,21 @@ fn target_of(
             weight: target.weight,
             provider,
         }),
+    }
+}
+
+/// What may be held at all has room for the largest body: one that does not fit would be refused however long its client tries.
+fn limits(limits: &LimitsSection, mistakes: &mut Mistakes) {
+    let held = &limits.held_bytes;
+    for (name, size) in [("body_bytes", &limits.body_bytes), ("response_bytes", &limits.response_bytes)] {
+        if held.bytes() < size.bytes() {
+            // Whichever was written; both are in the same file.
+            let at = if held.line > 0 { held } else { size };
+            let (held, size) = (held.value, size.value);
+            let message = format!("`held_bytes` ({held}) is less than `{name}` ({size})");
+            let help = format!("set `{name}: {held}`, or hold more");
+            mistakes.add_with_help(at, message, Some(help));
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 //! the answer comes back as it is. Address, credentials, limits, errors and the record are those of every other call.
 
 mod frames;
+#[cfg(test)]
+mod fuzz;
 mod relay;
 mod route;
 mod scan;
