@@ -45,6 +45,10 @@ pub(crate) fn check_length(head: &Parts) -> Result<(), Fault> {
 
 /// `application/json` or `application/*+json`, whatever its parameters.
 pub(crate) fn is_json(content_type: &[u8]) -> bool {
+    // As nearly everybody writes it.
+    if matches!(content_type.strip_prefix(b"application/json"), Some([] | [b';', ..])) {
+        return true;
+    }
     let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     let Some((kind, name)) = std::str::from_utf8(essence).ok().and_then(|essence| essence.split_once('/'))
     else {
