@@ -59,22 +59,23 @@ async fn serve(config: &Config, shutdown: Shutdown) -> Result<Exit, String> {
     if let Some(library) = Gateway::library_in_use(config)
         && let Ok(gateway) = Gateway::build(config, &library, &process_environment, &[])
     {
-        return listen(gateway, &library, shutdown).await;
+        return listen(gateway, library, shutdown).await;
     }
     // Mistakes are told with all specs at hand.
     let library = Gateway::library(config).map_err(shown)?;
     // Whoever wrote a config knows whom to ask; everybody else gets somebody to talk to.
     let demo = if config.path.is_empty() { simulator::start(&library, &shutdown).await } else { Vec::new() };
     let gateway = Gateway::build(config, &library, &process_environment, &demo).map_err(shown)?;
-    listen(gateway, &library, shutdown).await
+    listen(gateway, library, shutdown).await
 }
 
-async fn listen(gateway: Gateway, library: &Library, shutdown: Shutdown) -> Result<Exit, String> {
+async fn listen(gateway: Gateway, library: Library, shutdown: Shutdown) -> Result<Exit, String> {
     let cannot = |failure: io::Error| error(format!("cannot listen on `{}`: {failure}", gateway.listen()));
     let listener = TcpListener::bind(gateway.listen()).await.map_err(cannot)?;
     let addr = listener.local_addr().map_err(cannot)?;
     // A closed standard output is no reason not to serve.
-    let _ = io::stdout().lock().write_all(greeting(&gateway, library, addr).as_bytes());
+    let _ = io::stdout().lock().write_all(greeting(&gateway, &library, addr).as_bytes());
+    drop(library); // what is served is compiled
     if !addr.ip().is_loopback() {
         tracing::warn!(%addr, "anybody who reaches this address can spend your providers' credit: no client keys are configured");
     }
