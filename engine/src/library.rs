@@ -42,10 +42,25 @@ impl Library {
     /// # Errors
     /// Every mistake of every file at once, in the order of the files and their lines.
     pub fn load(sources: impl IntoIterator<Item = Source>) -> Result<Library, SpecErrors> {
-        let (resolved, mut diagnostics) = resolve(sources.into_iter().collect());
+        Library::load_beside([], sources)
+    }
+
+    /// Loads spec files beside others that are known to be sound, because they were loaded before: these are read and merged,
+    /// and nobody looks for mistakes in them, which is most of the work.
+    ///
+    /// # Errors
+    /// As for [`Library::load`]; a mistake in a file that should be sound may be told late, or in other words.
+    pub fn load_beside(
+        sound: impl IntoIterator<Item = Source>,
+        sources: impl IntoIterator<Item = Source>,
+    ) -> Result<Library, SpecErrors> {
+        let mut all: Vec<Source> = sound.into_iter().collect();
+        let sound = all.len();
+        all.extend(sources);
+        let (resolved, mut diagnostics) = resolve(all, sound);
         let mut specs = Vec::with_capacity(resolved.len());
-        for Resolved { name, tree, parents, .. } in resolved {
-            if let Err(errors) = compile(&name, &tree, &Settings::default(), true) {
+        for Resolved { name, sound, tree, parents } in resolved {
+            if !sound && let Err(errors) = compile(&name, &tree, &Settings::default(), true) {
                 diagnostics.extend(errors);
             }
             let variables = variables(&tree);

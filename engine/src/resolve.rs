@@ -33,10 +33,9 @@ pub struct Source {
 pub(crate) struct Resolved {
     /// The provider's name.
     pub name: String,
-    /// What it says, parents included.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the compiler reads the tree"))]
-    pub file: SpecFile,
-    /// The same as a tree; every node has its place in the file that said it.
+    /// Nobody needs to look for mistakes.
+    pub sound: bool,
+    /// What it says, parents included, as a tree; every node has its place in the file that said it.
     pub tree: Node,
     /// The names of its parents, the nearest first.
     pub parents: Vec<String>,
@@ -45,8 +44,8 @@ pub(crate) struct Resolved {
 /// Resolves files that may extend each other.
 ///
 /// What is returned is sound in itself; the mistakes of all files, also of those returned, are in the [`Diagnostics`].
-/// The specs come in the order of their names.
-pub(crate) fn resolve(sources: Vec<Source>) -> (Vec<Resolved>, Diagnostics) {
+/// The specs come in the order of their names. The first `sound` files are not checked.
+pub(crate) fn resolve(sources: Vec<Source>, sound: usize) -> (Vec<Resolved>, Diagnostics) {
     let too_many = sources.len().saturating_sub(MAX_FILES);
     let files = sources.into_iter().take(MAX_FILES).map(|source| (source.path, source.text));
     let sources = Sources::new(files);
@@ -55,7 +54,8 @@ pub(crate) fn resolve(sources: Vec<Source>) -> (Vec<Resolved>, Diagnostics) {
         let message = format!("there are {too_many} files more than the {MAX_FILES} that can be loaded");
         diagnostics.push(SpecError::new(codes::TOO_MANY_FILES, At::file(0), "", message));
     }
-    let mut loader = Loader { files: BTreeMap::new(), names: HashMap::new(), diagnostics };
+    let sound = u16::try_from(sound).unwrap_or(u16::MAX);
+    let mut loader = Loader { files: BTreeMap::new(), names: HashMap::new(), sound, diagnostics };
     for (id, path, text) in sources.iter() {
         loader.read(id, path, text);
     }
@@ -82,6 +82,8 @@ enum State {
 struct Loader {
     files: BTreeMap<u16, File>,
     names: HashMap<String, u16>,
+    /// Files with a smaller number are known to be without mistakes.
+    sound: u16,
     diagnostics: Diagnostics,
 }
 
@@ -142,15 +144,15 @@ impl Loader {
         for id in self.files.keys().copied().collect::<Vec<_>>() {
             self.variants(id);
         }
-        for file in self.files.into_values() {
+        for (id, file) in self.files {
             let (Some(name), State::Done(tree, parents)) = (file.name, file.state) else { continue };
-            match serde_json::from_value::<SpecFile>(tree.to_json()) {
-                Ok(file) => drop(specs.insert(name.clone(), Resolved { name, file, tree, parents })),
-                // The schema and the types say the same, so this is a fault of ours that still must be told.
-                Err(error) => {
-                    self.diagnostics.push(SpecError::new(codes::STRUCTURE, tree.at, "", error.to_string()));
-                }
+            let sound = id < self.sound;
+            // The schema and the types say the same, so a mistake here is a fault of ours that still must be told.
+            if !sound && let Err(error) = serde_json::from_value::<SpecFile>(tree.to_json()) {
+                self.diagnostics.push(SpecError::new(codes::STRUCTURE, tree.at, "", error.to_string()));
+                continue;
             }
+            specs.insert(name.clone(), Resolved { name, sound, tree, parents });
         }
         (specs.into_values().collect(), self.diagnostics)
     }
@@ -261,15 +263,16 @@ impl Loader {
     /// Checks a file whose parent is settled, and merges the two.
     fn finish(&mut self, id: u16) {
         let Some(file) = self.files.get(&id) else { return };
+        let sound = id < self.sound;
         let extends = file.tree.get("extends");
         let (errors, state) = if extends.is_some() {
             let parent = match self.parent(id) {
                 Parent::Known(parent) => self.files.get(&parent).and_then(|file| file.done()),
                 _ => None,
             };
-            child(id, file, parent)
+            child(id, file, parent, sound)
         } else {
-            whole(file.tree.clone(), Vec::new())
+            whole(file.tree.clone(), Vec::new(), sound)
         };
         self.diagnostics.extend(errors);
         if let Some(file) = self.files.get_mut(&id) {
@@ -278,9 +281,14 @@ impl Loader {
     }
 }
 
-/// Checks a file that extends another: alone, then merged with its parent if that is sound.
-fn child(id: u16, file: &File, parent: Option<(&str, &Node, &[String])>) -> (Vec<SpecError>, State) {
-    let mut errors = schema::check(&file.tree, Rules::Child);
+/// Checks a file that extends another: alone, then merged with its parent if that has no mistakes. A `sound` one is only merged.
+fn child(
+    id: u16,
+    file: &File,
+    parent: Option<(&str, &Node, &[String])>,
+    sound: bool,
+) -> (Vec<SpecError>, State) {
+    let mut errors = if sound { Vec::new() } else { schema::check(&file.tree, Rules::Child) };
     let Some((name, inherited, grandparents)) = parent else { return (errors, State::Broken) };
     let parents: Vec<String> = [name.to_owned()].into_iter().chain(grandparents.iter().cloned()).collect();
     if parents.len() >= MAX_PARENTS {
@@ -294,7 +302,7 @@ fn child(id: u16, file: &File, parent: Option<(&str, &Node, &[String])>) -> (Vec
     if !errors.is_empty() {
         return (errors, State::Broken);
     }
-    let (errors, state) = whole(merged, parents);
+    let (errors, state) = whole(merged, parents, sound);
     // What was sound in the parent is not sound any more: that is the child's doing.
     let errors = errors
         .into_iter()
@@ -311,8 +319,11 @@ impl File {
     }
 }
 
-/// Checks a file that says everything.
-fn whole(tree: Node, parents: Vec<String>) -> (Vec<SpecError>, State) {
+/// Checks a file that says everything, unless it is known to be `sound`.
+fn whole(tree: Node, parents: Vec<String>, sound: bool) -> (Vec<SpecError>, State) {
+    if sound {
+        return (Vec::new(), State::Done(tree, parents));
+    }
     let mut errors = schema::check(&tree, Rules::Whole);
     if errors.is_empty() {
         errors = rules::check(&tree);

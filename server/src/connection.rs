@@ -94,7 +94,7 @@ pub(crate) async fn serve(
             let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let client = Client::new(stream, patience, Arc::clone(&requests));
             let site = Site { gateway: &gateway, patience, requests };
-            site.speak(client, h2, shutdown).await;
+            Box::pin(site.speak(client, h2, shutdown)).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake with a client failed"),
         Err(_) => tracing::debug!("a client did not finish its TLS handshake in time"),
@@ -118,7 +118,8 @@ impl Site<'_> {
                 let gateway = Arc::clone(self.gateway);
                 async move { answer(&gateway, request).await }
             };
-            self.http2(client.into_h2(), shutdown, answer).await
+            // Boxed, so that what speaks HTTP/1.1 has not its size.
+            Box::pin(self.http2(client.into_h2(), shutdown, answer)).await
         } else {
             self.http1(client, shutdown).await
         };
@@ -137,7 +138,8 @@ impl Site<'_> {
             let (requests, tunnels) = (Arc::clone(&self.requests), tunnels.clone());
             let in_flight = requests.begin();
             async move {
-                let (mut head, mut body) = answer(&gateway, request).await.into_parts();
+                // Boxed, so that it is gone while the answer's body is on its way.
+                let (mut head, mut body) = Box::pin(answer(&gateway, request)).await.into_parts();
                 if let Some(tunnel) = body.take_tunnel() {
                     // Its request is in flight as long as the session lives.
                     tunnels.put(tunnel, in_flight.again());

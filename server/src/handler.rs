@@ -289,7 +289,7 @@ impl Work<'_> {
         if looks_like_markup(&upstream.headers) {
             return Err(Fault::NotJson);
         }
-        let headers = header_list(&upstream.headers);
+        let headers = self.read_headers(upstream);
         let answer =
             EngineAnswer { head: AnswerHead { status: upstream.status, headers: &headers }, body: &bytes };
         let mut decoded =
@@ -319,7 +319,7 @@ impl Work<'_> {
         }
         let limit = self.gateway.limits.response_bytes.bytes().min(UNFOLDED_BYTES);
         let decompressor = Decompressor::for_headers(upstream.headers.get_all(CONTENT_ENCODING), limit)?;
-        let headers = header_list(&upstream.headers);
+        let headers = self.read_headers(upstream);
         let decoder = self
             .operation
             .stream(self.exchange, &AnswerHead { status: upstream.status, headers: &headers })
@@ -336,8 +336,19 @@ impl Work<'_> {
         Ok(response)
     }
 
+    /// The headers that the spec reads, usually none.
+    fn read_headers(&self, upstream: &Upstream) -> Vec<(String, String)> {
+        let read = self.operation.answer_headers();
+        if read.is_empty() {
+            return Vec::new();
+        }
+        let mut headers = header_list(&upstream.headers);
+        headers.retain(|(name, _)| read.contains(name));
+        headers
+    }
+
     fn failed(&self, upstream: &Upstream, body: &[u8]) -> Fault {
-        let headers = header_list(&upstream.headers);
+        let headers = self.read_headers(upstream);
         let answer = EngineAnswer { head: AnswerHead { status: upstream.status, headers: &headers }, body };
         self.told(self.operation.failure(&self.exchange, &answer), upstream)
     }
@@ -373,10 +384,10 @@ fn looks_like_json(headers: &HeaderMap) -> bool {
 
 fn looks_like_markup(headers: &HeaderMap) -> bool {
     let markup = |value: &HeaderValue| {
-        let value = value.as_bytes().to_ascii_lowercase();
-        value.starts_with(b"text/html")
-            || value.starts_with(b"application/xhtml")
-            || value.starts_with(b"text/xml")
+        let begins = |word: &[u8]| {
+            value.as_bytes().get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+        };
+        begins(b"text/html") || begins(b"application/xhtml") || begins(b"text/xml")
     };
     headers.get(CONTENT_TYPE).is_some_and(markup)
 }

@@ -9,16 +9,18 @@ use interlingua_engine::Source;
 use crate::config::{At, Config, Mistakes, ProviderSection};
 use crate::embedded;
 
-/// The specs inside the binary.
+/// The specs inside the binary. Tests hold that they are sound, so nobody looks for mistakes in them at run time.
 pub fn built_in() -> impl Iterator<Item = Source> {
-    embedded::SPECS
-        .iter()
-        .map(|(path, text)| Source { path: format!("specs/{path}"), text: (*text).to_owned() })
+    embedded::SPECS.iter().map(source)
 }
 
-/// The built-in specs and those of the config's `specs:`. A name that both have is for the engine to report.
-pub(crate) fn sources(config: &Config, mistakes: &mut Mistakes) -> Vec<Source> {
-    let mut sources: Vec<Source> = built_in().collect();
+fn source((path, text): &(&str, &str)) -> Source {
+    Source { path: format!("specs/{path}"), text: (*text).to_owned() }
+}
+
+/// The specs of the config's `specs:`. A name that a built-in one has is for the engine to report.
+pub(crate) fn own(config: &Config, mistakes: &mut Mistakes) -> Vec<Source> {
+    let mut sources = Vec::new();
     for place in &config.file.specs {
         match from_disk(&config.dir.join(place.as_str())) {
             Ok(found) => sources.extend(found),
@@ -33,17 +35,17 @@ pub(crate) fn sources(config: &Config, mistakes: &mut Mistakes) -> Vec<Source> {
 /// own, which may extend any of them and clash with any name.
 pub(crate) fn sources_in_use(config: &Config) -> Option<Vec<Source>> {
     let sections = config.file.providers.as_ref().filter(|_| config.file.specs.is_empty())?;
-    let mut all: HashMap<String, Source> =
-        built_in().filter_map(|source| Some((stem(&source.path)?.to_owned(), source))).collect();
+    let mut all: HashMap<&str, &(&str, &str)> =
+        embedded::SPECS.iter().filter_map(|file| Some((stem(file.0)?, file))).collect();
     let named = |(name, section): (&String, &At<ProviderSection>)| {
         section.spec.as_ref().map_or(name.as_str(), |spec| spec.as_str()).to_owned()
     };
     let mut wanted: Vec<String> = sections.iter().map(named).collect();
     let mut found = BTreeMap::new();
     while let Some(name) = wanted.pop() {
-        if let Some(source) = all.remove(&name) {
-            wanted.extend(mentioned(&source.text).map(str::to_owned));
-            found.insert(name, source);
+        if let Some(file) = all.remove(name.as_str()) {
+            wanted.extend(mentioned(file.1).map(str::to_owned));
+            found.insert(name, source(file));
         }
     }
     Some(found.into_values().collect())

@@ -1,4 +1,4 @@
-//! What large things cost: at most five times what the config allows them to be. The allocator keeps for a while what
+//! What large things cost: at most twice what the config allows them to be. The allocator keeps for a while what
 //! growing has left behind.
 
 use std::sync::{Arc, OnceLock};
@@ -108,7 +108,7 @@ async fn run(row: &Row, way: Way, number: usize, world: &Mutex<World>) -> Result
     let before = world.memory("VmHWM")?;
     let text = ask(&world, &body, row.body).await?;
     let grown = world.memory("VmHWM")?.saturating_sub(before);
-    if grown > 5 * row.allowed + AROUND {
+    if grown > 2 * row.allowed + AROUND {
         return Err(format!("it took {grown} bytes; {} are allowed", row.allowed).into());
     }
     if text.contains("[DONE]") || text.contains(KEY) || text.len() > 4_000 {

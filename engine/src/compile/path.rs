@@ -67,7 +67,10 @@ impl Compiler<'_> {
         Some((cond, compared))
     }
 
-    fn parse(&mut self, at: At, text: &str, whole: &str, code: codes::Code) -> Option<JpQuery> {
+    fn parse(&mut self, at: At, text: &str, whole: &str, code: codes::Code) -> Option<Arc<JpQuery>> {
+        if let Some(known) = self.parsed.get(whole) {
+            return Some(Arc::clone(known));
+        }
         if text.len() > MAX_PATH_BYTES {
             self.error(code, at, format!("longer than {MAX_PATH_BYTES} bytes"));
             return None;
@@ -85,7 +88,11 @@ impl Compiler<'_> {
             return None;
         }
         match parse_json_path(&mark(whole)) {
-            Ok(query) => Some(query),
+            Ok(query) => {
+                let query = Arc::new(query);
+                self.parsed.insert(whole.to_owned(), Arc::clone(&query));
+                Some(query)
+            }
             Err(error) => {
                 let reason = reason(&error.to_string());
                 let message = if code == codes::BAD_CONDITION {
@@ -603,8 +610,14 @@ impl Compiler<'_> {
     /// A linear-time regular expression of bounded size; `whole`: anchored at both ends.
     pub(crate) fn regex(&mut self, at: At, pattern: &str, whole: bool) -> Option<Regex> {
         let anchored = if whole { format!("^(?:{pattern})$") } else { pattern.to_owned() };
+        if let Some(known) = self.regexes.get(&anchored) {
+            return Some(known.clone());
+        }
         match RegexBuilder::new(&anchored).size_limit(MAX_REGEX_BYTES).build() {
-            Ok(regex) => Some(regex),
+            Ok(regex) => {
+                self.regexes.insert(anchored, regex.clone());
+                Some(regex)
+            }
             Err(_) => {
                 self.error_with(
                     codes::BAD_REGEX,

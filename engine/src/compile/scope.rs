@@ -7,6 +7,8 @@ use crate::program::ir::{Carried, Const, Place, Table};
 use crate::program::stream::Counts;
 use crate::spec::yaml::{At, Node as Yaml};
 use crate::standard::{LeafSet, Shape, Standard};
+use jsonpath_rust::parser::model::JpQuery;
+use regex::Regex;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -150,6 +152,9 @@ pub(crate) struct Compiler<'s> {
     pub(crate) fragment_stack: Vec<&'s str>,
     pub(crate) pointer: Vec<String>,
     pub(crate) nodes: usize,
+    /// Paths and conditions by their text: a fragment brings them again wherever it is used.
+    pub(crate) parsed: HashMap<String, Arc<JpQuery>>,
+    pub(crate) regexes: HashMap<String, Regex>,
     pub(crate) extras: Vec<Box<str>>,
     /// Top-level fields of the request that answer programs read.
     pub(crate) request_fields: BTreeSet<String>,

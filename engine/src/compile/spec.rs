@@ -101,6 +101,8 @@ impl<'s> Compiler<'s> {
             fragment_stack: Vec::new(),
             pointer: Vec::new(),
             nodes: 0,
+            parsed: HashMap::new(),
+            regexes: HashMap::new(),
             extras: Vec::new(),
             request_fields: BTreeSet::new(),
             header_names: BTreeSet::new(),

@@ -133,6 +133,11 @@ impl Operation {
         operation.stream.as_ref().is_some_and(|stream| stream.framing == Framing::JsonArray)
     }
 
+    /// Headers of an answer that its programs read, in lower case: nobody needs the others.
+    pub fn answer_headers(&self) -> &[String] {
+        &self.via.as_deref().unwrap_or(self).header_names
+    }
+
     /// Names of the standard request's leaves that this operation can carry to the provider, those
     /// it refuses, and those it ignores; every other leaf is reported when it is lost.
     pub fn support(&self) -> Support {

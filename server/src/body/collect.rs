@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Decompressor;
+use super::gather::Gathered;
 use crate::alarm::Idle;
 use crate::budget::Share;
 use crate::respond::Fault;
@@ -40,17 +41,13 @@ pub(crate) async fn collect(
         }
         (first, _) => first,
     };
-    let mut whole = Vec::with_capacity(chunk.as_ref().map_or(0, Bytes::len).max(announced));
+    let mut whole = Gathered::with_capacity(chunk.as_ref().map_or(0, Bytes::len).max(announced));
     while let Some(bytes) = chunk {
-        decompressor.push(&bytes, &mut whole)?;
-        if whole.len() > limit {
-            return Err(Fault::TooLarge);
-        }
+        whole.push(&mut decompressor, &bytes, limit, |_| Ok(()))?;
         share.wait(whole.len(), idle).await?;
         chunk = next(&mut body, &mut silence).await?;
     }
-    decompressor.finish(&mut whole)?;
-    if whole.len() > limit { Err(Fault::TooLarge) } else { Ok(Bytes::from(whole)) }
+    whole.finish(&mut decompressor, limit)
 }
 
 /// The next bytes; None at the end.

@@ -61,6 +61,11 @@ impl Decompressor {
         matches!(self.coding, Coding::Identity)
     }
 
+    /// From now on `cap` bounds what `out` may become.
+    pub(crate) fn allow(&mut self, cap: usize) {
+        self.cap = cap;
+    }
+
     /// Appends to `out` what `bytes` decompress to. `Fault::TooLarge` beyond the cap, `Fault::Cut` for bytes that are none.
     pub(crate) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         let cap = self.cap;

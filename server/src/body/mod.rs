@@ -3,6 +3,7 @@
 mod answer;
 mod collect;
 mod decompress;
+mod gather;
 mod read;
 mod relay;
 mod zstd;

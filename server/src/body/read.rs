@@ -14,6 +14,7 @@ use hyper::body::{Body, Incoming};
 use tokio::time::{Instant, timeout_at};
 
 use super::Decompressor;
+use super::gather::Gathered;
 use crate::alarm::Idle;
 use crate::budget::Share;
 use crate::respond::Fault;
@@ -44,6 +45,10 @@ pub(crate) fn check_length(head: &Parts) -> Result<(), Fault> {
 
 /// `application/json` or `application/*+json`, whatever its parameters.
 pub(crate) fn is_json(content_type: &[u8]) -> bool {
+    // As nearly everybody writes it.
+    if matches!(content_type.strip_prefix(b"application/json"), Some([] | [b';', ..])) {
+        return true;
+    }
     let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     let Some((kind, name)) = std::str::from_utf8(essence).ok().and_then(|essence| essence.split_once('/'))
     else {
@@ -52,9 +57,6 @@ pub(crate) fn is_json(content_type: &[u8]) -> bool {
     let suffix = name.rsplit_once('+').map_or(name, |(_, suffix)| suffix);
     kind.eq_ignore_ascii_case("application") && suffix.eq_ignore_ascii_case("json")
 }
-
-/// Compressed bytes that are taken at once: what they become is counted before there is more.
-const PIECE_BYTES: usize = 1024;
 
 /// Reads a body of at most `limit` bytes, `idle` apart and not much slower than that, which `share` has room for. A compressed
 /// one is decompressed within the same limits.
@@ -90,22 +92,15 @@ pub(crate) async fn read(
     if decompressor.is_identity() && body.is_end_stream() {
         return if first.len() > limit { Err(Fault::BodyTooLarge(limit)) } else { Ok(first) };
     }
-    let mut whole = Vec::with_capacity(first.len().max(announced));
+    let mut whole = Gathered::with_capacity(first.len().max(announced));
     let mut seen = first.len() as u64;
     let mut bytes = first;
     loop {
-        let size = if decompressor.is_identity() { bytes.len() } else { PIECE_BYTES };
-        for piece in bytes.chunks(size.max(1)) {
-            let pushed = match decompressor.push(piece, &mut whole) {
-                Err(fault) => Err(refused(&fault, limit)),
-                Ok(()) if whole.len() > limit => Err(Fault::BodyTooLarge(limit)),
-                Ok(()) => share.claim(whole.len()),
-            };
-            if let Err(fault) = pushed {
-                drop(whole);
-                discard(body, limit).await;
-                return Err(fault);
-            }
+        let grown = |held| share.claim(held);
+        if let Err(fault) = whole.push(&mut decompressor, &bytes, limit, grown) {
+            drop(whole);
+            discard(body, limit).await;
+            return Err(refused(fault, limit));
         }
         if body.is_end_stream() {
             break;
@@ -120,12 +115,15 @@ pub(crate) async fn read(
             return Err(Fault::BodyTimeout);
         }
     }
-    decompressor.finish(&mut whole).map_err(|fault| refused(&fault, limit))?;
-    Ok(Bytes::from(whole))
+    whole.finish(&mut decompressor, limit).map_err(|fault| refused(fault, limit))
 }
 
-fn refused(fault: &Fault, limit: usize) -> Fault {
-    if matches!(fault, Fault::TooLarge) { Fault::BodyTooLarge(limit) } else { Fault::BodyBroken }
+fn refused(fault: Fault, limit: usize) -> Fault {
+    match fault {
+        Fault::TooLarge => Fault::BodyTooLarge(limit),
+        Fault::Full => Fault::Full,
+        _ => Fault::BodyBroken,
+    }
 }
 
 /// The next bytes; none at the end.

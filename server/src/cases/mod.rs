@@ -86,11 +86,11 @@ pub(crate) fn test(
     out: &mut dyn Write,
 ) -> Result<bool, String> {
     let place = Place::find(what)?;
-    let mut sources: Vec<_> = library::built_in().collect();
+    let mut own = Vec::new();
     for folder in &place.specs {
-        sources.extend(library::from_disk(folder)?);
+        own.extend(library::from_disk(folder)?);
     }
-    let library = Library::load(sources).map_err(|errors| errors.to_string())?;
+    let library = Library::load_beside(library::built_in(), own).map_err(|errors| errors.to_string())?;
     let mut cases = find(&place.cases)?;
     if let Some(spec) = &place.only {
         cases.retain(|case| case.spec == *spec);

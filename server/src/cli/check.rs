@@ -26,8 +26,14 @@ pub(super) fn specs(files: &[PathBuf], json: bool, out: &mut dyn Write) -> Resul
     let replaced: HashSet<OsString> = own.iter().filter_map(|source| stem(&source.path)).collect();
     let others =
         library::built_in().filter(|source| !stem(&source.path).is_some_and(|stem| replaced.contains(&stem)));
-    let sources: Vec<Source> = others.chain(own).collect();
-    let errors: Vec<SpecErrors> = Library::load(sources).err().into_iter().chain(played).collect();
+    let others: Vec<Source> = others.collect();
+    // What extends a spec that is replaced may break with it.
+    let loaded = if others.len() == library::built_in().count() {
+        Library::load_beside(others, own)
+    } else {
+        Library::load(others.into_iter().chain(own))
+    };
+    let errors: Vec<SpecErrors> = loaded.err().into_iter().chain(played).collect();
     let exit = if errors.is_empty() { Exit::Fine } else { Exit::Found };
     if json {
         let all: Vec<Value> = errors.iter().flat_map(list).collect();

@@ -73,7 +73,7 @@ fn spec_text(name: &str, parent: &Spec, secret: Option<&str>) -> String {
 /// What we write must be right before it is on the disk.
 fn check(path: &Path, text: &str) -> Result<(), String> {
     let own = Source { path: path.display().to_string(), text: text.to_owned() };
-    Library::load(library::built_in().chain([own])).map(drop).map_err(shown)
+    Library::load_beside(library::built_in(), [own]).map(drop).map_err(shown)
 }
 
 /// Never writes over what somebody else wrote.

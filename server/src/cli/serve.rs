@@ -9,7 +9,10 @@ use clap::Args;
 use interlingua_engine::Library;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::{Exit, error, shown};
 use crate::config::{At, Config, Format, Level, LimitsSection, LogSection, process_environment};
@@ -59,22 +62,23 @@ async fn serve(config: &Config, shutdown: Shutdown) -> Result<Exit, String> {
     if let Some(library) = Gateway::library_in_use(config)
         && let Ok(gateway) = Gateway::build(config, &library, &process_environment, &[])
     {
-        return listen(gateway, &library, shutdown).await;
+        return listen(gateway, library, shutdown).await;
     }
     // Mistakes are told with all specs at hand.
     let library = Gateway::library(config).map_err(shown)?;
     // Whoever wrote a config knows whom to ask; everybody else gets somebody to talk to.
     let demo = if config.path.is_empty() { simulator::start(&library, &shutdown).await } else { Vec::new() };
     let gateway = Gateway::build(config, &library, &process_environment, &demo).map_err(shown)?;
-    listen(gateway, &library, shutdown).await
+    listen(gateway, library, shutdown).await
 }
 
-async fn listen(gateway: Gateway, library: &Library, shutdown: Shutdown) -> Result<Exit, String> {
+async fn listen(gateway: Gateway, library: Library, shutdown: Shutdown) -> Result<Exit, String> {
     let cannot = |failure: io::Error| error(format!("cannot listen on `{}`: {failure}", gateway.listen()));
     let listener = TcpListener::bind(gateway.listen()).await.map_err(cannot)?;
     let addr = listener.local_addr().map_err(cannot)?;
     // A closed standard output is no reason not to serve.
-    let _ = io::stdout().lock().write_all(greeting(&gateway, library, addr).as_bytes());
+    let _ = io::stdout().lock().write_all(greeting(&gateway, &library, addr).as_bytes());
+    drop(library); // what is served is compiled
     if !addr.ip().is_loopback() {
         tracing::warn!(%addr, "anybody who reaches this address can spend your providers' credit: no client keys are configured");
     }
@@ -155,18 +159,17 @@ fn log(section: &LogSection) {
         Level::Info => "info",
         Level::Debug => "interlingua=debug,info",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let asked = std::env::var("RUST_LOG").ok().and_then(|asked| asked.parse::<Targets>().ok());
+    let filter = asked.or_else(|| level.parse().ok()).unwrap_or_default();
     // A terminal gets colours, which the log's own machinery knows.
     if !io::stderr().is_terminal() {
         access::open(section.format);
     }
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
+    let log = tracing_subscriber::registry().with(filter);
+    let lines = fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
     // A second start in one process (tests) keeps the first one's log.
     let _ = match section.format {
-        Format::Text => builder.with_target(false).try_init(),
-        Format::Json => builder.json().flatten_event(true).try_init(),
+        Format::Text => log.with(lines.with_target(false)).try_init(),
+        Format::Json => log.with(lines.json().flatten_event(true)).try_init(),
     };
 }

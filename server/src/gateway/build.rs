@@ -86,8 +86,8 @@ impl Gateway {
     /// Unreadable files, and every mistake of every spec.
     pub fn library(config: &Config) -> Result<Library, ConfigErrors> {
         let mut mistakes = Mistakes::of(&config.path);
-        let sources = library::sources(config, &mut mistakes);
-        match Library::load(sources) {
+        let own = library::own(config, &mut mistakes);
+        match Library::load_beside(library::built_in(), own) {
             Ok(library) => mistakes.finish().map(|()| library),
             Err(errors) => {
                 mistakes.add_spec_errors("", &errors);
@@ -99,7 +99,7 @@ impl Gateway {
 
     /// Loads the specs that the config's providers need; None if that is all of them, or if one has a mistake.
     pub(crate) fn library_in_use(config: &Config) -> Option<Library> {
-        Library::load(library::sources_in_use(config)?).ok()
+        Library::load_beside(library::sources_in_use(config)?, []).ok()
     }
 
     /// Compiles config and specs; `demo` says where the simulator plays which spec.

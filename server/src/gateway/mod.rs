@@ -129,7 +129,11 @@ impl Ids {
     pub(crate) fn next(&self) -> String {
         let [high, low] = self.seed;
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        format!("{:016x}{:016x}", mix(high.wrapping_add(turn)), mix(low ^ mix(turn)))
+        let words = [mix(high.wrapping_add(turn)), mix(low ^ mix(turn))];
+        let digits = words.into_iter().flat_map(u64::to_be_bytes).flat_map(|byte| [byte >> 4, byte & 15]);
+        let mut id = String::with_capacity(32);
+        id.extend(digits.filter_map(|digit| char::from_digit(digit.into(), 16)));
+        id
     }
 
     /// An evenly spread number below `bound` (which is at least 1).

@@ -65,10 +65,13 @@ pub(crate) fn check(name: &str) -> Result<(), &'static str> {
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
         return Err("a model name has between 1 and 512 bytes");
     }
-    if name.contains(|c: char| c == '?' || c == '#' || c == '\\' || c.is_control()) {
+    let is_bad = |c: char| c == '?' || c == '#' || c == '\\' || c.is_control();
+    let bad =
+        if name.is_ascii() { name.bytes().any(|byte| is_bad(byte.into())) } else { name.contains(is_bad) };
+    if bad {
         return Err("a model name has no `?`, `#`, `\\` and no control characters");
     }
-    if name.split('/').any(|segment| segment == "." || segment == "..") {
+    if name.as_bytes().split(|byte| *byte == b'/').any(|segment| matches!(segment, b"." | b"..")) {
         return Err("a model name has no `.` or `..` between slashes");
     }
     Ok(())

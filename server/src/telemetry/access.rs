@@ -79,8 +79,17 @@ fn plain(line: &Line<'_>, text: &mut String) {
     let words = [("id", line.id), ("method", line.method), ("operation", line.operation)];
     let more = [("model", line.model), ("provider", line.provider), ("class", line.class)];
     let quoted = |text: &mut String, (name, value): (&str, Option<&str>)| {
-        if let Some(value) = value {
-            let _ = write!(text, " {name}={value:?}");
+        let Some(value) = value else { return };
+        text.push(' ');
+        text.push_str(name);
+        text.push('=');
+        // Nearly all of them need no escape, and looking for one is cheaper than the formatter.
+        if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+            text.push('"');
+            text.push_str(value);
+            text.push('"');
+        } else {
+            let _ = write!(text, "{value:?}");
         }
     };
     for word in words {

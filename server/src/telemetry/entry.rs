@@ -282,14 +282,10 @@ impl Open {
             mask(&mut self.response, 0, &provider.secrets.now());
         }
         let Some(sink) = &self.gateway.recorder.sink else { return Ticket::Done };
-        let mut line = Vec::with_capacity(512 + self.request.len() + self.response.len());
+        let mut line = Vec::with_capacity(1024 + self.request.len() + self.response.len());
         let request = json(&self.request);
         let response = json(&self.response);
-        if serde_json::to_writer(&mut line, &self.record(end, total, request.as_deref(), response.as_deref()))
-            .is_err()
-        {
-            return Ticket::Done; // writing to memory cannot fail
-        }
+        self.record(end, total, request.as_deref(), response.as_deref()).write(&mut line);
         line.push(b'\n');
         sink.put(line)
     }

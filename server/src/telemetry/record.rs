@@ -197,3 +197,139 @@ impl<'r> RecordUsage<'r> {
         }
     }
 }
+
+impl Record<'_> {
+    /// Appends it as JSON. By hand: serde would look through each member's name for what needs an escape, which is most of the
+    /// cost of a line.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        value(out, "\"request_id\":", &self.request_id);
+        value(out, "\"time\":", &self.time);
+        value(out, "\"status\":", &self.status);
+        value(out, "\"stream\":", &self.stream);
+        value(out, "\"operation\":", &self.operation);
+        value(out, "\"client_dialect\":", &self.client_dialect);
+        value(out, "\"attempts\":", &self.attempts);
+        known(out, "\"error_class\":", self.error_class.as_ref());
+        known(out, "\"dropped\":", Some(self.dropped).filter(|dropped| !dropped.is_empty()).as_ref());
+        value(out, "\"estimated\":", &self.estimated);
+        let Proxy { meta, usage, payload } = &self.ai.proxy;
+        out.extend_from_slice(b",\"ai\":{\"proxy\":{\"meta\":{");
+        meta.write(out);
+        out.extend_from_slice(b"},\"usage\":{");
+        usage.write(out);
+        out.push(b'}');
+        known(out, "\"payload\":", payload.as_ref());
+        out.extend_from_slice(b"}}}");
+    }
+}
+
+impl Meta<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        known(out, "\"provider_name\":", self.provider_name.as_ref());
+        known(out, "\"request_model\":", self.request_model.as_ref());
+        known(out, "\"target_model\":", self.target_model.as_ref());
+        known(out, "\"response_model\":", self.response_model.as_ref());
+        known(out, "\"finish_reason\":", self.finish_reason.as_ref());
+        known(out, "\"provider_request_id\":", self.provider_request_id.as_ref());
+        known(out, "\"llm_latency\":", self.llm_latency.as_ref());
+        value(out, "\"total_latency\":", &self.total_latency);
+    }
+}
+
+impl RecordUsage<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        known(out, "\"prompt_tokens\":", self.prompt_tokens.as_ref());
+        known(out, "\"completion_tokens\":", self.completion_tokens.as_ref());
+        known(out, "\"total_tokens\":", self.total_tokens.as_ref());
+        known(out, "\"time_per_token\":", self.time_per_token.as_ref());
+        known(out, "\"time_to_first_token\":", self.time_to_first_token.as_ref());
+        known(out, "\"prompt_tokens_details\":", self.prompt_tokens_details.as_ref());
+        known(out, "\"completion_tokens_details\":", self.completion_tokens_details.as_ref());
+    }
+}
+
+/// Appends a member; `name` with its quotation marks and colon.
+fn value(out: &mut Vec<u8>, name: &'static str, value: &impl Serialize) {
+    if out.last() != Some(&b'{') {
+        out.push(b',');
+    }
+    out.extend_from_slice(name.as_bytes());
+    let _ = serde_json::to_writer(out, value); // writing to memory cannot fail
+}
+
+fn known(out: &mut Vec<u8>, name: &'static str, known: Option<&impl Serialize>) {
+    if let Some(known) = known {
+        value(out, name, known);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ai, Meta, Payload, Proxy, Record, RecordUsage};
+    use interlingua_engine::UsageDetails;
+    use serde_json::value::RawValue;
+
+    /// What is written by hand is what serde would write of the same types, which are what is published.
+    #[test]
+    fn written_as_declared() {
+        let dropped = ["a \"b\"\n".to_owned(), "c".to_owned()];
+        let body = RawValue::from_string(r#"{"a": [1]}"#.to_owned()).unwrap();
+        let details = UsageDetails::of([("cached_tokens", 4)]);
+        let full = Record {
+            request_id: "1f",
+            time: 1_700_000_000_000,
+            status: 200,
+            stream: true,
+            operation: "chat",
+            client_dialect: "standard",
+            attempts: 1,
+            error_class: Some("server"),
+            dropped: &dropped,
+            estimated: false,
+            ai: Ai {
+                proxy: Proxy {
+                    meta: Meta {
+                        provider_name: Some("p"),
+                        request_model: Some("m \u{fc}\\"),
+                        target_model: Some("m"),
+                        response_model: Some("m-1"),
+                        finish_reason: Some("stop"),
+                        provider_request_id: Some("up-1"),
+                        llm_latency: Some(1.5),
+                        total_latency: 2.0,
+                    },
+                    usage: RecordUsage {
+                        prompt_tokens: Some(1),
+                        completion_tokens: Some(2),
+                        total_tokens: Some(3),
+                        time_per_token: Some(0.25),
+                        time_to_first_token: Some(1e-3),
+                        prompt_tokens_details: Some(&details),
+                        completion_tokens_details: Some(&details),
+                    },
+                    payload: Some(Payload { request: Some(&body), response: Some(&body) }),
+                },
+            },
+        };
+        check(&full);
+        let nothing = Meta {
+            provider_name: None,
+            request_model: None,
+            target_model: None,
+            response_model: None,
+            finish_reason: None,
+            provider_request_id: None,
+            llm_latency: None,
+            total_latency: 0.0,
+        };
+        let proxy = Proxy { meta: nothing, usage: RecordUsage::default(), payload: None };
+        check(&Record { error_class: None, dropped: &[], ai: Ai { proxy }, ..full });
+    }
+
+    fn check(record: &Record<'_>) {
+        let mut written = Vec::new();
+        record.write(&mut written);
+        assert_eq!(String::from_utf8(written).unwrap(), serde_json::to_string(record).unwrap());
+    }
+}

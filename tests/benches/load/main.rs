@@ -2,6 +2,7 @@
 //! that translates the same pair with the same limits and the same record. What each costs, and the ratio.
 //!
 //! `cargo bench -p interlingua-tests --bench load [-- ROW...]`: rows whose names contain one of the words; all without any.
+//! `-- --count [ROW...]`: instructions instead of time (`count.rs`), which a busy machine does not change.
 //!
 //! Processor time is that of the process, by the operating system's own clock, over what was served. Both are measured in turn,
 //! round by round, so that a busy machine is the same for both; the ratio is the median of the rounds' ratios.
@@ -15,6 +16,7 @@
     reason = "bench code"
 )]
 
+mod count;
 mod gateway;
 #[path = "../../../engine/benches/hand/mod.rs"]
 #[expect(dead_code, reason = "of the three variants, the one that gateways write is taken")]
@@ -72,6 +74,9 @@ fn main() {
     let rows: Vec<&str> =
         arguments.iter().filter(|word| !word.starts_with("--")).map(String::as_str).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    if arguments.iter().any(|word| word == "--count") {
+        return runtime.block_on(count::measure(&rows));
+    }
     runtime.block_on(measure(&rows));
 }
 
@@ -109,20 +114,29 @@ impl Drop for Running {
 
 impl Running {
     fn real(upstream: SocketAddr) -> Running {
+        Running::real_under(upstream, |command| command)
+    }
+
+    fn hand(upstream: SocketAddr) -> Running {
+        Running::hand_under(upstream, |command| command)
+    }
+
+    /// `tool` may put another program around the command.
+    fn real_under(upstream: SocketAddr, tool: impl FnOnce(Command) -> Command) -> Running {
         let folder = Folder::new();
         let config = format!(
             "listen: 127.0.0.1:0\nproviders:\n  chat: {{ spec: openai, base_url: \"http://{upstream}/v1\", api_key: sk-upstream-secret }}\n  \
              messages: {{ spec: anthropic, base_url: \"http://{upstream}\", api_key: sk-upstream-secret }}\nlog: {{ usage: usage.jsonl }}\n"
         );
         folder.write("interlingua.yaml", &config);
-        Running::start("interlingua", binary::command(), folder)
+        Running::start("interlingua", tool(binary::command()), folder)
     }
 
-    fn hand(upstream: SocketAddr) -> Running {
+    fn hand_under(upstream: SocketAddr, tool: impl FnOnce(Command) -> Command) -> Running {
         let folder = Folder::new();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--gateway", &upstream.to_string(), "usage.jsonl"]);
-        Running::start("by hand", command, folder)
+        Running::start("by hand", tool(command), folder)
     }
 
     fn start(name: &'static str, mut command: Command, folder: Folder) -> Running {

@@ -124,24 +124,57 @@ fn text(bytes: usize) -> String {
     PROSE.chars().cycle().take(bytes).collect()
 }
 
+/// What a client asks, and how much of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Questions; an answer stands between two of them.
+    turns: usize,
+    /// Bytes of each text.
+    text: usize,
+    tools: usize,
+}
+
+impl Shape {
+    /// A question that long.
+    pub(crate) fn bytes(bytes: usize) -> Shape {
+        Shape { turns: 1, text: bytes, tools: 0 }
+    }
+
+    /// A conversation of so many short messages.
+    pub(crate) fn messages(messages: usize) -> Shape {
+        Shape { turns: messages / 2, text: 40, tools: 0 }
+    }
+
+    /// A short question with so many tools.
+    pub(crate) fn tools(tools: usize) -> Shape {
+        Shape { turns: 1, text: 40, tools }
+    }
+}
+
 /// A client's request of about so many bytes.
 pub(crate) fn request(addr: SocketAddr, dialect: Dialect, bytes: usize, stream: bool) -> Vec<u8> {
-    let mut body =
-        json!({ "model": format!("{}/claude-sonnet-4-5", dialect.provider()), "max_tokens": 1024 });
     // Small ones are a question, middle ones bring tools, large ones are long conversations.
     let turns = (bytes / 2_000).max(1);
     let tools = if (1_500..4_000).contains(&bytes) { 3 } else { 0 };
-    let share = bytes.saturating_sub(150 + tools * 330) / (2 * turns);
+    let text = bytes.saturating_sub(150 + tools * 330) / (2 * turns);
+    request_of(addr, dialect, &Shape { turns, text, tools }, stream)
+}
+
+/// A client's request of that shape.
+pub(crate) fn request_of(addr: SocketAddr, dialect: Dialect, shape: &Shape, stream: bool) -> Vec<u8> {
+    let mut body =
+        json!({ "model": format!("{}/claude-sonnet-4-5", dialect.provider()), "max_tokens": 1024 });
+    let share = shape.text;
     let mut messages = vec![json!({ "role": "system", "content": text(share.min(300)) })];
-    for turn in 0..turns {
+    for turn in 0..shape.turns {
         messages.push(json!({ "role": "user", "content": text(share) }));
-        if turn + 1 < turns {
+        if turn + 1 < shape.turns {
             messages.push(json!({ "role": "assistant", "content": text(share) }));
         }
     }
     body["messages"] = messages.into();
-    if tools > 0 {
-        body["tools"] = (0..tools).map(tool).collect();
+    if shape.tools > 0 {
+        body["tools"] = (0..shape.tools).map(tool).collect();
     }
     if stream {
         body["stream"] = true.into();
