@@ -609,3 +609,33 @@ fn work_grows_with_the_body_only() {
         }
     }
 }
+
+/// What is switched off asks for nothing: nobody refuses or reports it.
+#[test]
+fn what_is_off_is_no_loss() {
+    let off = json!({
+        "n": 1, "logprobs": false, "top_logprobs": 0, "frequency_penalty": 0, "presence_penalty": 0.0, "logit_bias": {},
+        "parallel_tool_calls": true, "stop": [], "tools": [], "metadata": {}, "store": false, "stream": false,
+        "modalities": ["text"], "service_tier": "auto", "verbosity": "medium", "response_format": { "type": "text" },
+        "best_of": 1, "echo": false, "suffix": "",
+    });
+    for (spec, operation) in operations() {
+        let name = operation.name();
+        if !matches!(name, "chat" | "completions") {
+            continue;
+        }
+        let schema = Schema::of(name);
+        let mut body = minimal(name);
+        for (field, value) in off.as_object().unwrap() {
+            if schema.root["properties"].get(field).is_some() {
+                body[field] = value.clone();
+            }
+        }
+        for model in MODELS {
+            match encode(&operation, body.to_string().as_bytes(), model) {
+                Ok(encoded) => assert_eq!(encoded.dropped, Vec::<String>::new(), "{spec} {name} {model}"),
+                Err(refusal) => panic!("{spec} {name} {model}: {}", refusal.message),
+            }
+        }
+    }
+}

@@ -118,3 +118,26 @@ fn an_empty_body() {
     let encoded = encode(program.operation("chat").unwrap(), request.to_string().as_bytes(), "m").unwrap();
     assert_eq!(String::from_utf8(encoded.body).unwrap(), "{}");
 }
+
+/// A header, the query and the path carry what they say.
+#[test]
+fn what_the_head_says_is_not_lost() {
+    let program = program_of(
+        "interlingua: 1\nprovider: x\nupstream: { url: \"https://x.example\", query: { seed: $.seed } }\n\
+         operations:\n  chat:\n    path: \"/x/{{$.service_tier}}\"\n    headers: { x-user: $.user }\n    response: $\n\
+         \x20   request: { messages: $.messages }\n",
+    );
+    check(&program, &json!({ "service_tier": "flex", "user": "u", "seed": 3, "top_p": 0.5 }), &["top_p"]);
+}
+
+/// Items of a list that stay behind are told, but for those that say nothing.
+#[test]
+fn a_part_of_a_list_is_lost_by_name() {
+    let program = spec("      messages: $.messages\n      stop: \"$.stop[?search(@, '[a-z]')]\"\n");
+    check(&program, &json!({ "stop": ["a", "END"] }), &["stop"]);
+    check(&program, &json!({ "stop": ["a", "b", ""] }), &[]);
+    check(&program, &json!({ "stop": ["END"] }), &["stop"]);
+    let program = spec("      messages: $.messages\n      stop: $.stop[0:2]\n");
+    check(&program, &json!({ "stop": ["a", "b", "c"] }), &["stop"]);
+    check(&program, &json!({ "stop": ["a", "b"] }), &[]);
+}

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName,
-    HeaderValue, RETRY_AFTER, TRANSFER_ENCODING, USER_AGENT,
+    HeaderValue, TRANSFER_ENCODING, USER_AGENT,
 };
 use http::request::Parts;
 use http::{Method, Request, Response, Version};
@@ -23,7 +23,7 @@ use interlingua_engine::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::body::{self, Answer, Decompressor, Relay, UNFOLDED_BYTES};
+use crate::body::{self, Answer, Decompressor, Early, Relay, UNFOLDED_BYTES};
 use crate::budget::Share;
 use crate::gateway::{Gateway, Pick, Provider};
 use crate::respond::{self, Fault};
@@ -156,7 +156,7 @@ pub(crate) async fn translated(
     let whole = looks_like_json(&upstream.headers) && !operation.streams_json();
     let work = Work { gateway, provider, operation, exchange };
     if stream && upstream.status < 300 && !whole {
-        work.stream(&upstream, body, entry, permit)
+        work.stream(&upstream, body, entry, permit).await
     } else {
         work.whole(&upstream, body, entry, stream).await
     }
@@ -307,7 +307,7 @@ impl Work<'_> {
     }
 
     /// An answer that goes out while it comes in.
-    fn stream(
+    async fn stream(
         self,
         upstream: &Upstream,
         body: UpstreamBody,
@@ -324,14 +324,21 @@ impl Work<'_> {
             .operation
             .stream(self.exchange, &AnswerHead { status: upstream.status, headers: &headers })
             .with_event_bytes(self.gateway.limits.event_bytes.bytes());
-        let kept = respond::kept(&upstream.headers, &self.provider.secrets.now());
+        let secrets = self.provider.secrets.now();
         entry.streaming(200);
-        let relay = Relay::new(body, decompressor, decoder, &self.provider, entry.take(), permit);
+        let mut relay = Relay::new(body, decompressor, decoder, &self.provider, entry.take(), permit);
+        if let Err(early) = relay.begin().await {
+            *entry = relay.into_entry();
+            return Err(match early {
+                Early::Failure(failure) => told(failure, &upstream.headers, &secrets),
+                Early::Fault(fault) => fault,
+            });
+        }
         let mut response = Response::new(Answer::Stream(Box::new(relay)));
         let map = response.headers_mut();
         map.insert(CONTENT_TYPE, EVENT_STREAM);
         map.insert(CACHE_CONTROL, NO_CACHE);
-        map.extend(kept);
+        map.extend(respond::kept(&upstream.headers, &secrets));
         respond::tell_dropped(&mut response, &upstream.dropped);
         Ok(response)
     }
@@ -365,11 +372,7 @@ pub(crate) fn told(mut failure: Failure, headers: &HeaderMap, secrets: &Needles)
     failure.code = failure.code.map(|code| masked(&code, secrets));
     failure.param = failure.param.map(|param| masked(&param, secrets));
     let mut kept = respond::kept(headers, secrets);
-    if let Some(seconds) = failure.retry_after
-        && !kept.contains_key("retry-after-ms")
-    {
-        kept.entry(RETRY_AFTER).or_insert_with(|| HeaderValue::from(seconds));
-    }
+    respond::tell_wait(&mut kept, failure.retry_after);
     Fault::Failed(Box::new(failure), Box::new(kept))
 }
 

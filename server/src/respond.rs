@@ -319,6 +319,17 @@ pub(crate) fn kept(headers: &HeaderMap, secrets: &Needles) -> HeaderMap {
     kept
 }
 
+/// When to come back, for those that read whole seconds only; `told`: what the error's body says.
+pub(crate) fn tell_wait(kept: &mut HeaderMap, told: Option<u64>) {
+    let exact = kept.get("retry-after-ms").and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    let seconds = exact.map(|milliseconds| milliseconds.div_ceil(1000)).or(told);
+    if let Some(seconds) = seconds
+        && !kept.contains_key(RETRY_AFTER)
+    {
+        kept.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+}
+
 /// The provider's id of the request, under either of its usual names; not if it quotes one of `secrets`.
 pub(crate) fn provider_request_id<'h>(headers: &'h HeaderMap, secrets: &Needles) -> Option<&'h HeaderValue> {
     let id = headers.get(COMMON_REQUEST_ID).or_else(|| headers.get("request-id"));

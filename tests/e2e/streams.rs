@@ -294,3 +294,31 @@ async fn large_events_are_refused() {
     let events = gateway.chat_live(&HELLO_LIVE.replace("\"m\"", "\"main/m\"")).await.events().await;
     assert!(json(events.last().unwrap())["error"].is_object(), "{} events", events.len());
 }
+
+/// An error before anything else was sent has a status of its own, and the envelope of every error.
+#[tokio::test]
+async fn errors_before_the_first_event_have_a_status() {
+    let error = r#"{"error":{"message":"Slow down","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#;
+    let overloaded = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let start = r#"{"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":"m","content":[],"usage":{"input_tokens":1,"output_tokens":1}}}"#;
+    for (spec, reply, status, message, class) in [
+        ("openai", Reply::stream().event(error).hold(), 429, "Slow down", "rate_limit"),
+        ("anthropic", crate::named(Reply::stream(), "error", overloaded), 503, "Overloaded", "overloaded"),
+        (
+            "anthropic",
+            crate::named(crate::named(Reply::stream(), "message_start", start), "error", overloaded),
+            503,
+            "Overloaded",
+            "overloaded",
+        ),
+    ] {
+        let upstream = Upstream::replies(reply).await;
+        let gateway = Gateway::with(spec, &upstream.url(), "").await;
+        let answer = gateway.chat(HELLO_LIVE).await;
+        assert_eq!(answer.status, status, "{spec}: {answer:?}");
+        assert_eq!(answer.json()["error"]["message"], message, "{spec}");
+        let record = &gateway.records()[0];
+        assert_eq!(record["status"], status, "{spec}: {record}");
+        assert_eq!(record["error_class"], class, "{spec}: {record}");
+    }
+}

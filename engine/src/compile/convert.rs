@@ -5,7 +5,7 @@ use super::scope::Compiler;
 use crate::codes;
 use crate::json::Decimal;
 use crate::program::convert::{Convert, How};
-use crate::program::ir::Node;
+use crate::program::ir::{Const, Node};
 use crate::spec::yaml::{Key, Node as Yaml};
 use std::sync::Arc;
 
@@ -32,8 +32,12 @@ impl<'s> Compiler<'s> {
                 let plus = self.constant_number(members, "$plus").unwrap_or(Decimal::ZERO);
                 How::Scale { times, plus }
             }
+            "$until" => How::Until {
+                stops: self.argument(members, "$stops", false).unwrap_or(Node::Const(Const::Absent)),
+                open: find(members, "$open").and_then(Yaml::as_bool) == Some(true),
+            },
             "$base64" => How::ToBase64,
-            "$from_base64" => How::FromBase64,
+            "$from_base64" => How::FromBase64(self.argument(members, "$default", carry)),
             _ => return None,
         };
         let (value, known) = self.within(operator, |this| this.known(value, carry));

@@ -37,7 +37,7 @@ const OPERATORS: &[Operator] = &[
     op("$from_json", &["$empty"], false),
     op("$to_json", &[], false),
     op("$base64", &[], false),
-    op("$from_base64", &[], false),
+    op("$from_base64", &["$default"], false),
     op("$json_schema", &["$rules"], false),
     op("$sum", &[], false),
     op("$clamp", &["$min", "$max"], false),
@@ -49,6 +49,7 @@ const OPERATORS: &[Operator] = &[
     op("$pick", &["$at"], false),
     op("$trim", &[], false),
     op("$suffix", &["$after"], false),
+    op("$until", &["$stops", "$open"], false),
     op("$use", &["$with"], false),
     op("$error", &["$param"], false),
 ];
@@ -222,7 +223,7 @@ impl<'s> Compiler<'s> {
         fold_object(self.plain_members(members, carry))
     }
 
-    fn argument(&mut self, members: &'s [(Key, Yaml)], key: &str, carry: bool) -> Option<Node> {
+    pub(super) fn argument(&mut self, members: &'s [(Key, Yaml)], key: &str, carry: bool) -> Option<Node> {
         let value = find(members, key)?;
         Some(self.within(key, |this| this.mapping(value, carry)))
     }
@@ -519,7 +520,8 @@ impl<'s> Compiler<'s> {
                 return None;
             };
             let index = u16::try_from(place).unwrap_or(u16::MAX);
-            return Some(Node::Find(Box::new(Find { value: node, index, default, on_hit, on_miss })));
+            let around = self.locals.iter().rev().map(|local| local.slot).collect();
+            return Some(Node::Find(Box::new(Find { value: node, index, around, default, on_hit, on_miss })));
         }
         let table = self.needed(yaml, members, "$lookup", "$table")?;
         let mut table = self.table(table)?;

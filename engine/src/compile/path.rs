@@ -48,10 +48,20 @@ impl Compiler<'_> {
             let usual = lowered.known.carried(self.standard);
             self.reads.add(&usual);
             if !usual.is_empty() {
-                lowered.path.carries = Some(Box::new(Reads { usual, plain: lowered.known.plain() }));
+                let picks = self.picked(&lowered);
+                lowered.path.carries = Some(Box::new(Reads { usual, plain: lowered.known.plain(), picks }));
             }
         }
         Some(lowered)
+    }
+
+    /// The leaf whose items a path chooses among, where each of them says something by itself.
+    fn picked(&self, lowered: &Lowered) -> Option<Box<str>> {
+        let (last, names) = lowered.path.steps.split_last()?;
+        let chooses = matches!(last, Step::Filter(_) | Step::Slice(..));
+        let named = names.iter().all(|step| matches!(step, Step::Name(_)));
+        let scalars = matches!(lowered.known, Known::Standard(shape) if shape.is_plain());
+        if chooses && named && scalars { self.leaf_name(lowered.known) } else { None }
     }
 
     /// Compiles a condition; returns the discriminators it compares with literals, too.

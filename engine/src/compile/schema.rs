@@ -114,9 +114,13 @@ impl<'s> Compiler<'s> {
             let table = match (allowed.as_map(), allowed.as_seq()) {
                 (Some(members), _) => self.rows(members),
                 (None, items) => {
-                    let texts = items.unwrap_or_default().iter().filter_map(Yaml::as_str);
-                    let mut rows: Vec<(Box<str>, Const)> =
-                        texts.map(|text| (text.into(), Const::text(text))).collect();
+                    let scalars = items.unwrap_or_default().iter().map(Yaml::to_json);
+                    let mut rows: Vec<(Box<str>, Const)> = scalars
+                        .map(|value| {
+                            let word = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                            (word.into(), Const::json(&value))
+                        })
+                        .collect();
                     rows.sort_by(|left, right| left.0.cmp(&right.0));
                     Table { rows: rows.into() }
                 }
@@ -134,6 +138,7 @@ impl<'s> Compiler<'s> {
                 Some("to_strings") => Enums::ToStrings,
                 _ => Enums::Any,
             },
+            closed: find(members, "closed").and_then(Yaml::as_bool) == Some(true),
             refuse_recursion: word("recursion") == Some("reject"),
             refuse_losses: word("drop") == Some("reject"),
         })

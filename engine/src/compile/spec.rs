@@ -263,21 +263,31 @@ impl<'s> Compiler<'s> {
         let length = |name| rule.get(name).and_then(Yaml::as_int).and_then(|max| usize::try_from(max).ok());
         let (min, max) = (length("min").unwrap_or(0), length("max").unwrap_or(64));
         let pattern = rule.get("pattern").and_then(Yaml::as_str).unwrap_or("[a-zA-Z0-9_-]");
-        let regex = self.regex(rule.at, pattern, true)?;
-        let mut allowed = [false; 128];
-        for (code, slot) in (0_u8..128).zip(allowed.iter_mut()) {
-            *slot = regex.is_match(char::from(code).encode_utf8(&mut [0; 4]));
-        }
-        let compiled = Rule::new(allowed, min, max);
+        let allowed = self.characters(rule, pattern)?;
+        let first = match rule.get("first").and_then(Yaml::as_str) {
+            Some(first) => self.characters(rule, first)?,
+            None => allowed,
+        };
+        let compiled = Rule::new(allowed, first, min, max);
         if compiled.is_none() {
             self.error_with(
                 codes::BAD_RENAME,
                 key.at,
                 format!("the rule for `{}` leaves no room for names", key.text),
-                "`pattern` is one class of ten or more characters, such as `[a-zA-Z0-9_-]`; `max` is at least 8, `min` at most 16",
+                "`pattern` is one class of ten or more characters, such as `[a-zA-Z0-9_-]`; `first` has one of them; `max` is at least 8, `min` at most 16",
             );
         }
         compiled
+    }
+
+    /// The ASCII characters of a class.
+    fn characters(&mut self, rule: &Yaml, class: &str) -> Option<[bool; 128]> {
+        let regex = self.regex(rule.at, class, true)?;
+        let mut characters = [false; 128];
+        for (code, slot) in (0_u8..128).zip(characters.iter_mut()) {
+            *slot = regex.is_match(char::from(code).encode_utf8(&mut [0; 4]));
+        }
+        Some(characters)
     }
 
     fn errors_mapping(&mut self, tree: &'s Yaml) -> Errors {

@@ -62,6 +62,7 @@ impl<'s> Compiler<'s> {
         let member = |this: &mut Self, key: &str| chunk.and_then(|chunk| this.member_of(chunk, key));
         let id = member(self, "id");
         let model = member(self, "model");
+        let created = member(self, "created");
         // A message is made before its state is read.
         self.section = Section::Errors;
         let message = self.member_of(yaml, "message");
@@ -105,6 +106,7 @@ impl<'s> Compiler<'s> {
             state,
             id,
             model,
+            created,
             events: events.into(),
             each,
             at_end,

@@ -114,6 +114,11 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Whether both are one and the same object, not equal ones.
+    pub(crate) fn is_same_object(self, other: Value<'a>) -> bool {
+        matches!((self, other), (Value::Object(one), Value::Object(two)) if std::ptr::eq(one, two))
+    }
+
     /// The items, if it is a list that has been parsed.
     pub fn as_array(self) -> Option<&'a [Value<'a>]> {
         match self {

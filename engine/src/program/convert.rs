@@ -18,12 +18,18 @@ pub(crate) struct Convert {
 pub(crate) enum How {
     /// A text to base64.
     ToBase64,
-    /// Base64 to a text.
-    FromBase64,
+    /// Base64 to a text; what there is instead, where it is none.
+    FromBase64(Option<Node>),
     /// An object to the list of its entries.
     Entries,
     /// A text to the texts between the matches.
     Split(Arc<Regex>),
+    /// A text up to the first of these.
+    Until {
+        stops: Node,
+        /// More of the text may follow.
+        open: bool,
+    },
     /// A number times another one, and one more.
     Scale { times: Decimal, plus: Decimal },
     /// RFC 3339 to seconds since 1970.

@@ -103,6 +103,8 @@ pub(crate) struct Reads {
     pub(crate) usual: Carried,
     /// What it carries instead when it yields a plain text where a list of parts may stand.
     pub(crate) plain: Option<Carried>,
+    /// The list of texts or numbers of which it picks some: items that it leaves behind are lost.
+    pub(crate) picks: Option<Box<str>>,
 }
 
 impl Path {
@@ -404,6 +406,8 @@ pub(crate) struct Lookup {
 pub(crate) struct Find {
     pub(crate) value: Node,
     pub(crate) index: u16,
+    /// Loop variables around it: where one of them stands in the indexed list says which item of several is near.
+    pub(crate) around: Box<[u16]>,
     pub(crate) default: Option<Node>,
     pub(crate) on_hit: Carried,
     pub(crate) on_miss: Option<Box<str>>,

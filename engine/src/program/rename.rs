@@ -15,6 +15,10 @@ pub(crate) struct Renames {
 pub(crate) struct Rule {
     /// By ASCII code; other characters are never allowed.
     allowed: [bool; 128],
+    /// Which of them may be the first one.
+    first: [bool; 128],
+    /// Stands before a name that begins with another one.
+    lead: char,
     /// What a hash is written with.
     digits: Vec<u8>,
     min: usize,
@@ -32,8 +36,12 @@ pub(crate) type Undo = Vec<(String, String)>;
 
 impl Rule {
     /// None if names of such characters and lengths cannot be told apart.
-    pub(crate) fn new(allowed: [bool; 128], min: usize, max: usize) -> Option<Rule> {
-        let is_allowed = |byte: u8| allowed.get(usize::from(byte)).copied().unwrap_or(false);
+    pub(crate) fn new(allowed: [bool; 128], first: [bool; 128], min: usize, max: usize) -> Option<Rule> {
+        let first: [bool; 128] = std::array::from_fn(|code| {
+            first.get(code).copied().unwrap_or(false) && allowed.get(code).copied().unwrap_or(false)
+        });
+        let lead = (b"_".iter().copied()).chain(0..128).find(|byte| is_in(&first, *byte)).map(char::from)?;
+        let is_allowed = |byte: u8| is_in(&allowed, byte);
         let hex = b"0123456789abcdef";
         let digits: Vec<u8> = if hex.iter().all(|byte| is_allowed(*byte)) {
             hex.to_vec()
@@ -41,15 +49,21 @@ impl Rule {
             (0..128).filter(|byte| is_allowed(*byte)).collect()
         };
         let enough = digits.len() >= 10 && max >= HASH_DIGITS && min <= max && min <= 2 * HASH_DIGITS;
-        enough.then_some(Rule { allowed, digits, min, max })
+        enough.then_some(Rule { allowed, first, lead, digits, min, max })
     }
 
     fn fits(&self, name: &str) -> bool {
-        (self.min.max(1)..=self.max).contains(&name.len()) && name.bytes().all(|byte| self.allows(byte))
+        (self.min.max(1)..=self.max).contains(&name.len())
+            && name.bytes().all(|byte| self.allows(byte))
+            && self.begins(name)
+    }
+
+    fn begins(&self, name: &str) -> bool {
+        name.bytes().next().is_some_and(|byte| is_in(&self.first, byte))
     }
 
     fn allows(&self, byte: u8) -> bool {
-        self.allowed.get(usize::from(byte)).copied().unwrap_or(false)
+        is_in(&self.allowed, byte)
     }
 
     /// The same name always becomes the same one: cleaned, cut, and told apart by a hash.
@@ -60,9 +74,13 @@ impl Rule {
             name.chars().map(|c| if u8::try_from(c).is_ok_and(|byte| self.allows(byte)) { c } else { fill });
         // Very short names are nothing but the hash.
         let (head, hash) = match self.max.checked_sub(HASH_DIGITS + 4) {
-            None => (String::new(), self.max),
+            None if self.first == self.allowed => (String::new(), self.max),
+            None => (self.lead.to_string(), self.max - 1),
             Some(_) => {
-                let mut head: String = clean.take(self.max - HASH_DIGITS - 1).collect();
+                let clean: String = clean.take(self.max - HASH_DIGITS - 1).collect();
+                let lead = if self.begins(&clean) { None } else { Some(self.lead) };
+                let mut head: String =
+                    lead.into_iter().chain(clean.chars()).take(self.max - HASH_DIGITS - 1).collect();
                 head.push(fill);
                 let missing = self.min.saturating_sub(head.len() + HASH_DIGITS);
                 (head, HASH_DIGITS + missing)
@@ -91,6 +109,10 @@ impl Rule {
             .and_then(|place| self.digits.get(place))
             .map_or('0', |digit| char::from(*digit))
     }
+}
+
+fn is_in(class: &[bool; 128], byte: u8) -> bool {
+    class.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
 /// FNV-1a, so that names do not change from one release of a hasher to the next.

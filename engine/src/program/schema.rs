@@ -16,6 +16,8 @@ pub(crate) struct SchemaRules {
     /// The member that lists the names of an object's properties in their order.
     pub(crate) order: Option<Box<str>>,
     pub(crate) enums: Enums,
+    /// Every object says that it has no other properties than those named.
+    pub(crate) closed: bool,
     /// A schema that holds itself is refused; otherwise it becomes an object of any kind.
     pub(crate) refuse_recursion: bool,
     /// A keyword that is not kept is refused; otherwise it is a loss.

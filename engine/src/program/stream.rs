@@ -30,6 +30,7 @@ pub(crate) struct Stream {
     pub(crate) state: Vec<Const>,
     pub(crate) id: Option<Node>,
     pub(crate) model: Option<Node>,
+    pub(crate) created: Option<Node>,
     /// By name; few enough to be searched in order.
     pub(crate) events: Box<[Event]>,
     pub(crate) each: Steps,

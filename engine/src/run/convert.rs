@@ -41,6 +41,25 @@ impl<'a> Run<'a> {
                 })?;
                 Ok(Value::Number(self.arena.alloc_str(&scaled)))
             }
+            How::Until { stops, open } => {
+                let Some(text) = self.plain(value) else { return Ok(Value::Absent) };
+                let stops = self.eval(stops)?.open(self.arena);
+                let stops = stops.as_array().unwrap_or(std::slice::from_ref(&stops));
+                self.burn(stops.len() * (1 + text.len() / 8))?;
+                let mut end = text.len();
+                for stop in stops.iter().filter_map(|stop| self.plain(*stop)).filter(|stop| !stop.is_empty())
+                {
+                    let found = text.find(stop).or_else(|| if *open { begun(text, stop) } else { None });
+                    end = end.min(found.unwrap_or(end));
+                }
+                let kept = text.get(..end).unwrap_or_default();
+                Ok(match value {
+                    _ if kept.is_empty() => Value::Absent,
+                    // Nothing was cut: the text keeps its JSON form.
+                    _ if end == text.len() => value,
+                    _ => Value::Text(kept),
+                })
+            }
             How::UnixTime => {
                 let seconds = value.text(self.arena).and_then(unix_time);
                 Ok(seconds.map_or(Value::Absent, |seconds| self.arena.integer(seconds)))
@@ -50,18 +69,31 @@ impl<'a> Run<'a> {
                 self.burn(text.len() / 8)?;
                 Ok(Value::Text(self.arena.alloc_str(&base64::encode(text.as_bytes()))))
             }
-            How::FromBase64 => {
+            How::FromBase64(default) => {
                 let Some(text) = self.plain(value) else { return Ok(Value::Absent) };
                 self.burn(text.len() / 8)?;
                 let text = base64::decode(text).and_then(|bytes| String::from_utf8(bytes).ok());
-                let text = text.ok_or_else(|| {
+                let Some(text) = text else {
+                    if let Some(default) = default {
+                        return self.eval(default);
+                    }
                     let message = format!("`{}` is not the base64 of a text", convert.name);
-                    Stop::refused(message, Some(&convert.name))
-                })?;
+                    return Err(Stop::refused(message, Some(&convert.name)));
+                };
                 Ok(if text.is_empty() { Value::Absent } else { Value::Text(self.arena.alloc_str(&text)) })
             }
         }
     }
+}
+
+/// Where a text ends in a beginning of another one.
+fn begun(text: &str, other: &str) -> Option<usize> {
+    let longest = other.len().saturating_sub(1).min(text.len());
+    (1..=longest)
+        .rev()
+        .filter_map(|bytes| other.get(..bytes))
+        .find(|beginning| text.ends_with(beginning))
+        .map(|beginning| text.len() - beginning.len())
 }
 
 /// Seconds since 1970 of an RFC 3339 time; fractions are cut off.

@@ -66,12 +66,30 @@ impl<'a> Run<'a> {
         let value = if path.single {
             self.walk_single(path, Value::Absent)?
         } else {
-            self.read_all(path, Value::Absent)?
+            let value = self.read_all(path, Value::Absent)?;
+            self.note_left(path, value)?;
+            value
         };
         if let Some(carried) = path.carried(value) {
             self.carry(carried);
         }
         Ok(value)
+    }
+
+    /// Items of a list of the request that a path leaves behind are lost.
+    fn note_left(&mut self, path: &'a Path, value: Value<'a>) -> Ran<()> {
+        let Some(leaf) = path.carries.as_deref().and_then(|reads| reads.picks.as_deref()) else {
+            return Ok(());
+        };
+        let all = self.unpicked(path)?;
+        // An empty text says nothing.
+        let says = |items: &[Value<'a>]| {
+            items.iter().filter(|item| !item.is_missing() && !matches!(item, Value::Str(""))).count()
+        };
+        if value.as_array().is_some_and(|kept| says(kept) < says(all)) {
+            self.change(Some(leaf));
+        }
+        Ok(())
     }
 
     #[inline(never)]
@@ -287,7 +305,7 @@ impl<'a> Run<'a> {
     fn find(&mut self, find: &'a Find) -> Ran<Value<'a>> {
         let value = self.eval(&find.value)?;
         if let Some(key) = self.plain(value) {
-            let found = self.indexed(find.index, key)?;
+            let found = self.indexed(find, key)?;
             if !found.is_absent() {
                 self.carry(&find.on_hit);
                 if let Some(index) = self.inputs.indexes.get(usize::from(find.index)) {
@@ -366,10 +384,15 @@ impl<'a> Run<'a> {
             return self.eval(&from.empty);
         }
         self.burn(text.len())?;
-        parse_lazily(text, self.arena, crate::json::DEFAULT_DEPTH).map_err(|error| {
-            let message = format!("`{}` is not valid JSON: {}", from.name, error.reason);
-            Stop::refused(message, Some(&from.name))
-        })
+        match parse_lazily(text, self.arena, crate::json::DEFAULT_DEPTH) {
+            // Null counts as absent, here as everywhere.
+            Ok(Value::Null) => self.eval(&from.empty),
+            Ok(value) => Ok(value),
+            Err(error) => {
+                let message = format!("`{}` is not valid JSON: {}", from.name, error.reason);
+                Err(Stop::refused(message, Some(&from.name)))
+            }
+        }
     }
 
     /// Compact, numbers and order as they came.

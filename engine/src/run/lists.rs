@@ -3,7 +3,8 @@
 use super::eval::Items;
 use super::scope::{Ran, Run};
 use crate::json::Value;
-use crate::program::ir::{Each, Index, Join, Merging, Node, Source};
+use crate::program::ir::{Each, Find, Index, Join, Merging, Node, Source, Step};
+use bumpalo::collections::Vec as BumpVec;
 
 impl<'a> Run<'a> {
     #[inline(never)]
@@ -187,42 +188,102 @@ impl<'a> Run<'a> {
     }
 
     /// The item of an index under that key; the index is built when first asked.
-    pub(super) fn indexed(&mut self, index: u16, key: &str) -> Ran<Value<'a>> {
-        let place = usize::from(index);
+    pub(super) fn indexed(&mut self, find: &'a Find, key: &str) -> Ran<Value<'a>> {
+        let place = usize::from(find.index);
         if self.found.len() <= place {
             self.found.resize(place + 1, None);
         }
-        if let Some(Some(rows)) = self.found.get(place) {
-            return Ok(row(rows, key));
-        }
-        let indexes = self.inputs.indexes;
-        let Some(definition) = indexes.get(place) else {
-            return Ok(Value::Absent);
+        let rows = match self.found.get(place) {
+            Some(Some(rows)) => *rows,
+            _ => {
+                let indexes = self.inputs.indexes;
+                let Some(definition) = indexes.get(place) else {
+                    return Ok(Value::Absent);
+                };
+                let rows = self.build_index(definition)?;
+                if let Some(slot) = self.found.get_mut(place) {
+                    *slot = Some(rows);
+                }
+                rows
+            }
         };
-        let rows = self.build_index(definition)?;
-        if let Some(slot) = self.found.get_mut(place) {
-            *slot = Some(rows);
+        let after = rows.rows.partition_point(|row| row.key <= key);
+        let (before, _) = rows.rows.split_at_checked(after).unwrap_or_default();
+        match before {
+            [.., other, last] if last.key == key && other.key == key => {
+                self.nearest(find, rows.list, before, key)
+            }
+            [.., last] if last.key == key => Ok(last.value),
+            _ => Ok(Value::Absent),
         }
-        Ok(row(rows, key))
+    }
+
+    /// Of several items under one key: the last one that does not stand behind the item from which we ask; the first
+    /// one if all do. `rows` ends with the key's own.
+    #[cold]
+    fn nearest(
+        &mut self,
+        find: &'a Find,
+        list: &'a [Value<'a>],
+        rows: &[Row<'a>],
+        key: &str,
+    ) -> Ran<Value<'a>> {
+        self.burn(2 * list.len() * find.around.len())?;
+        let as_written = self.as_written(list);
+        let here = find.around.iter().find_map(|slot| {
+            let item = self.slot(*slot);
+            [list, as_written]
+                .iter()
+                .find_map(|list| list.iter().position(|other| other.is_same_object(item)))
+        });
+        let first = rows.partition_point(|row| row.key < key);
+        let (_, rows) = rows.split_at_checked(first).unwrap_or_default();
+        let nearest = rows.partition_point(|row| row.place <= here.unwrap_or(usize::MAX));
+        Ok(rows.get(nearest.saturating_sub(1)).map_or(Value::Absent, |row| row.value))
+    }
+
+    /// The list that a list of the normalised request was in the ordinary one: its items have the same places.
+    fn as_written(&self, list: &[Value<'a>]) -> &'a [Value<'a>] {
+        let members = self.inputs.document.as_object().unwrap_or_default();
+        let name = members.iter().find(|(_, member)| {
+            member.as_array().is_some_and(|items| std::ptr::eq(items.as_ptr(), list.as_ptr()))
+        });
+        name.and_then(|(name, _)| self.inputs.ordinary.get(name).as_array()).unwrap_or_default()
     }
 
     /// Rows by key, for binary search: no hash that a client could attack.
-    fn build_index(&mut self, index: &'a Index) -> Ran<&'a [(&'a str, Value<'a>)]> {
-        let items = self.matches(&index.each, Value::Absent)?;
-        let mut rows = self.arena.vec(items.len());
-        for item in items {
-            let Some(key) = self.plain(self.inner(item, &index.by)) else {
-                continue;
-            };
-            let value = match &index.value {
-                Some(names) => self.inner(item, names),
-                None => item,
-            };
-            rows.push((key, value));
+    fn build_index(&mut self, index: &'a Index) -> Ran<Rows<'a>> {
+        let steps = &index.each.steps;
+        let names = steps.iter().take_while(|step| matches!(step, Step::Name(_))).count();
+        let (names, rest) = steps.split_at_checked(names).unwrap_or_default();
+        let mut lists = self.arena.vec(1);
+        let start = self.root(&index.each.root, Value::Absent);
+        self.walk(start, names, &mut lists)?;
+        let list = lists.first().and_then(|list| list.open(self.arena).as_array()).unwrap_or_default();
+        let mut rows = self.arena.vec(list.len());
+        let mut items = self.arena.vec(8);
+        if let Some((Step::Wildcard, rest)) = rest.split_first() {
+            for (place, item) in list.iter().enumerate() {
+                items.clear();
+                self.walk(*item, rest, &mut items)?;
+                self.add_rows(index, place, &items, &mut rows);
+            }
+        } else {
+            let items = self.matches(&index.each, Value::Absent)?;
+            self.add_rows(index, 0, &items, &mut rows);
         }
         self.burn(rows.len())?;
-        rows.sort_by_key(|(key, _)| *key);
-        Ok(rows.into_bump_slice())
+        rows.sort_by_key(|row| row.key);
+        Ok(Rows { list, rows: rows.into_bump_slice() })
+    }
+
+    fn add_rows(&self, index: &'a Index, place: usize, items: &[Value<'a>], rows: &mut BumpVec<'a, Row<'a>>) {
+        for item in items {
+            if let Some(key) = self.plain(self.inner(*item, &index.by)) {
+                let value = index.value.as_ref().map_or(*item, |names| self.inner(*item, names));
+                rows.push(Row { key, place, value });
+            }
+        }
     }
 
     fn inner(&self, value: Value<'a>, names: &[Box<str>]) -> Value<'a> {
@@ -230,11 +291,21 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The last row of a key: the newest item wins.
-fn row<'a>(rows: &[(&'a str, Value<'a>)], key: &str) -> Value<'a> {
-    let after = rows.partition_point(|(known, _)| *known <= key);
-    let last = after.checked_sub(1).and_then(|last| rows.get(last));
-    last.filter(|(known, _)| *known == key).map_or(Value::Absent, |(_, value)| *value)
+/// The items of an index.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    /// The list that the index begins with.
+    list: &'a [Value<'a>],
+    /// By key, then in the order of the list.
+    rows: &'a [Row<'a>],
+}
+
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    key: &'a str,
+    /// Of the list's item that it came from.
+    place: usize,
+    value: Value<'a>,
 }
 
 struct Built<'a> {

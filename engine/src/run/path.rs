@@ -111,7 +111,7 @@ impl<'a> Run<'a> {
     }
 
     #[inline]
-    fn root(&mut self, root: &'a Root, current: Value<'a>) -> Value<'a> {
+    pub(super) fn root(&mut self, root: &'a Root, current: Value<'a>) -> Value<'a> {
         match root {
             Root::Document => self.inputs.document,
             Root::Field(field) => {
@@ -177,7 +177,7 @@ impl<'a> Run<'a> {
         Ok(found)
     }
 
-    fn walk(&mut self, value: Value<'a>, steps: &'a [Step], found: &mut Items<'a>) -> Ran<()> {
+    pub(super) fn walk(&mut self, value: Value<'a>, steps: &'a [Step], found: &mut Items<'a>) -> Ran<()> {
         self.burn(1)?;
         let Some((step, rest)) = steps.split_first() else {
             if !value.is_missing() {
@@ -252,6 +252,15 @@ impl<'a> Run<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The list of which the last step of a path chooses.
+    pub(super) fn unpicked(&mut self, path: &'a Path) -> Ran<&'a [Value<'a>]> {
+        let (_, names) = path.steps.split_last().unwrap_or((&Step::Wildcard, &[]));
+        let start = self.root(&path.root, Value::Absent);
+        let mut lists = self.arena.vec(1);
+        self.walk(start, names, &mut lists)?;
+        Ok(lists.first().and_then(|list| list.open(self.arena).as_array()).unwrap_or_default())
     }
 
     /// Whether a path has a match; stops at the first.

@@ -280,6 +280,16 @@ impl<'a> Run<'a> {
         if flat.recursive && !flat.members.iter().any(|(keyword, _)| *keyword == "type") {
             flat.members.push(("type", Value::Str("object")));
         }
+        let closed = walk.rules.closed && !flat.recursive && self.is_object_schema(&flat.members);
+        if closed
+            && let Some(place) =
+                flat.members.iter().position(|(keyword, _)| *keyword == "additionalProperties")
+        {
+            let (_, value) = flat.members.remove(place);
+            if value.as_bool() != Some(false) {
+                self.drop_keyword(walk, "additionalProperties")?;
+            }
+        }
         let alternatives = flat.members.iter().any(|(keyword, _)| *keyword == "anyOf");
         for (keyword, value) in std::mem::take(&mut flat.members) {
             let Some(name) = walk.rules.kept(keyword) else {
@@ -352,6 +362,9 @@ impl<'a> Run<'a> {
                 (_, Holds::Data) => self.allowed(walk, keyword, value)?,
             };
             self.put_written(walk, &mut out, keyword, name, value)?;
+        }
+        if closed {
+            out.push(("additionalProperties", Value::Bool(false)));
         }
         if let (true, Some(name)) = (flat.null, walk.rules.nullable.as_deref()) {
             out.retain(|(known, _)| *known != name);
@@ -482,6 +495,18 @@ impl<'a> Run<'a> {
         }
         self.lose_made(&format!("{}.{keyword}", walk.name));
         Ok(())
+    }
+
+    /// Whether the values are objects whose properties are named here, or may be.
+    fn is_object_schema(&self, members: &[(&'a str, Value<'a>)]) -> bool {
+        let kind = members.iter().find(|(keyword, _)| *keyword == "type").map(|(_, kind)| *kind);
+        match kind {
+            Some(Value::Array(kinds)) => {
+                kinds.items.iter().any(|kind| kind.text(self.arena) == Some("object"))
+            }
+            Some(kind) => kind.text(self.arena) == Some("object"),
+            None => members.iter().any(|(keyword, _)| *keyword == "properties"),
+        }
     }
 
     fn is_null_schema(&self, schema: Value<'a>) -> bool {

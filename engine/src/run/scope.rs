@@ -1,6 +1,7 @@
 //! What a mapping can see while it runs, and what the run leaves behind: carried leaves, losses,
 //! fuel. Knows values; does not know where they came from.
 
+use super::lists::Rows;
 use crate::json::{Arena, Value};
 use crate::program::ir::{Carried, Const, Index};
 use crate::program::needs::Needs;
@@ -112,7 +113,7 @@ pub(crate) struct Run<'a> {
     /// The stream's state, while one of its messages is handled.
     pub(crate) state: Vec<crate::run::state::Slot>,
     pub(crate) slots: &'a mut [Value<'a>],
-    pub(crate) found: BumpVec<'a, Option<&'a [(&'a str, Value<'a>)]>>,
+    pub(crate) found: BumpVec<'a, Option<Rows<'a>>>,
     pub(crate) fuel: u64,
     pub(crate) carried: LeafSet,
     pub(crate) extras: u64,

@@ -32,6 +32,7 @@ pub(crate) struct Assembler {
     exchange: Arc<Exchange>,
     id: Option<String>,
     model: Option<String>,
+    created: Option<i64>,
     /// Everything of a chunk before its choices, once it is settled.
     prefix: Vec<u8>,
     choices: Vec<Choice>,
@@ -173,6 +174,7 @@ impl Assembler {
             exchange,
             id: None,
             model: None,
+            created: None,
             prefix: Vec::new(),
             choices: Vec::new(),
             usage: Vec::new(),
@@ -186,9 +188,10 @@ impl Assembler {
         self.prefix.is_empty() && (self.id.is_none() || self.model.is_none())
     }
 
-    /// The first id and model win.
-    pub(crate) fn name(&mut self, id: Option<&str>, model: Option<&str>) {
+    /// The first id, model and time win.
+    pub(crate) fn name(&mut self, id: Option<&str>, model: Option<&str>, created: Option<i64>) {
         if self.prefix.is_empty() {
+            self.created = self.created.or(created.filter(|seconds| *seconds > 0));
             let filled = |text: &&str| !text.is_empty();
             self.id = self.id.take().or_else(|| id.filter(filled).map(str::to_owned));
             self.model = self.model.take().or_else(|| model.filter(filled).map(str::to_owned));
@@ -614,7 +617,9 @@ impl Assembler {
                 Form::Chat => b",\"object\":\"chat.completion.chunk\",\"created\":",
                 Form::Text | Form::TextOfChat => b",\"object\":\"text_completion\",\"created\":",
             });
-            prefix.extend_from_slice(itoa::Buffer::new().format(self.exchange.now).as_bytes());
+            let created =
+                self.created.unwrap_or_else(|| i64::try_from(self.exchange.now).unwrap_or(i64::MAX));
+            prefix.extend_from_slice(itoa::Buffer::new().format(created).as_bytes());
             prefix.extend_from_slice(b",\"model\":");
             write_text(self.model.get_or_insert_with(|| self.exchange.model.clone()), &mut prefix);
             prefix.extend_from_slice(b",\"choices\":[");

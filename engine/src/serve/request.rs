@@ -219,9 +219,10 @@ impl Operation {
         let mut run = Run::new(arena, inputs, self.slots, bytes);
         self.refuse(&mut run)?;
         let body = run.eval(&self.request).map_err(|stop| stop.into_refusal())?;
-        let losses = self.losses(&run, &normalised, target)?;
         let body = self.finish_body(&mut run, body, stream, bytes)?;
         let head = self.head(&mut run, stream)?;
+        // Path, query and headers carry, too.
+        let losses = self.losses(&run, &normalised, target)?;
         let exchange = Exchange {
             model: target.model.to_owned(),
             base_model: target.base_model.map(str::to_owned),

@@ -107,6 +107,12 @@ struct Core {
     /// Read off the assembler's text when somebody asks.
     usage: OnceLock<Option<Usage>>,
     failure: Option<Failure>,
+    /// Where in the client's bytes it stands.
+    failed_at: usize,
+    /// Bytes for the client were written before the ones that are written now.
+    begun: bool,
+    /// It is all that the client would be told.
+    failed_alone: bool,
     progress: Progress,
 }
 
@@ -145,6 +151,9 @@ impl Operation {
             due: None,
             usage: OnceLock::new(),
             failure: None,
+            failed_at: 0,
+            begun: false,
+            failed_alone: false,
             progress: Progress::Open,
         };
         let framing = declared.map_or(Framing::Sse, |stream| stream.framing);
@@ -166,6 +175,13 @@ impl StreamDecoder {
         if self.core.progress != Progress::Open {
             return self.core.progress;
         }
+        let start = out.len();
+        let progress = self.decode(bytes, out);
+        self.core.told_from(start, out.len());
+        progress
+    }
+
+    fn decode(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Progress {
         self.codec.push(bytes);
         // Deltas are about as long as their messages.
         out.reserve(bytes.len() + 512);
@@ -191,6 +207,13 @@ impl StreamDecoder {
         if self.core.progress != Progress::Open {
             return self.core.progress;
         }
+        let start = out.len();
+        let progress = self.complete(out);
+        self.core.told_from(start, out.len());
+        progress
+    }
+
+    fn complete(&mut self, out: &mut Vec<u8>) -> Progress {
         let last = self.codec.last();
         if let Err(CodecError::Cut) = last {
             self.core.fail(cut(), out);
@@ -241,9 +264,22 @@ impl StreamDecoder {
         self.core.failure.as_ref()
     }
 
+    /// Whether the failure is all that was written: a client that was sent nothing can be told by a status.
+    pub fn failed_alone(&self) -> bool {
+        self.core.failed_alone
+    }
+
     /// The finish reason of the first choice.
     pub fn finish_reason(&self) -> Option<&str> {
         self.core.assembler.finish_reason().or(self.core.observer.finish_reason.as_deref())
+    }
+}
+
+/// A whole number.
+fn seconds(value: Value<'_>) -> Option<i64> {
+    match value {
+        Value::Number(literal) => as_i64(literal),
+        _ => None,
     }
 }
 
@@ -256,7 +292,14 @@ fn trimmed(data: &str) -> &str {
 }
 
 impl Core {
+    /// What was written for the client from `start` on.
+    fn told_from(&mut self, start: usize, end: usize) {
+        self.failed_alone = self.progress == Progress::Failed && !self.begun && self.failed_at == start;
+        self.begun |= end > start;
+    }
+
     fn fail(&mut self, failure: Failure, out: &mut Vec<u8>) {
+        self.failed_at = out.len();
         write_failure(&failure, out);
         self.failure = Some(failure);
         self.progress = Progress::Failed;
@@ -295,6 +338,7 @@ impl Core {
         let seen = self.observer.see(frame, done, exchange.usage_wanted, &self.arena);
         // Clients look for a message in an object.
         let failure = (seen == Seen::Error).then(|| self.told(operation, exchange, frame));
+        let before = out.len();
         match seen {
             Seen::Drop | Seen::Malformed => {}
             Seen::Done if !self.observer.first_seen => {}
@@ -315,6 +359,7 @@ impl Core {
                 let told = self.observer.told;
                 let failure = failure.unwrap_or_else(cut);
                 if told {
+                    self.failed_at = before;
                     self.failure = Some(failure);
                     self.progress = Progress::Failed;
                 } else {
@@ -477,7 +522,11 @@ impl Core {
         };
         let id = text(&stream.id)?;
         let model = text(&stream.model)?;
-        self.assembler.name(id, model);
+        let created = match &stream.created {
+            Some(node) => seconds(run.eval(node)?),
+            None => None,
+        };
+        self.assembler.name(id, model, created);
         Ok(())
     }
 
@@ -650,7 +699,7 @@ impl Core {
         if self.assembler.is_nameless() {
             let id = chunk.get("id").text(run.arena);
             let model = chunk.get("model").text(run.arena);
-            self.assembler.name(id, model);
+            self.assembler.name(id, model, seconds(chunk.get("created")));
         }
         self.assembler.keep(chunk);
         for (place, choice) in

@@ -511,6 +511,10 @@ pub(crate) struct Rename {
     #[schemars(title = "Characters", extend("pattern" = "^\\[[^\\[\\]]+\\]$",
         "patternErrorMessage" = "the characters are one character class like `[a-zA-Z0-9_-]`", "examples" = ["[a-zA-Z0-9_-]"]))]
     pub pattern: String,
+    /// The characters that a name may begin with, where they are fewer.
+    #[schemars(title = "First character", extend("pattern" = "^\\[[^\\[\\]]+\\]$",
+        "patternErrorMessage" = "the characters are one character class like `[a-zA-Z_]`", "examples" = ["[a-zA-Z_]"]))]
+    pub first: Option<String>,
     /// The shortest name, in characters.
     #[serde(default)]
     #[schemars(title = "Shortest name", range(max = 16), extend("examples" = [9]))]

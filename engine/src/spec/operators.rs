@@ -206,10 +206,10 @@ pub(crate) const KEYS: &[OperatorKey] = &[
     argument(
         "$default",
         Form::Template,
-        &["$switch", "$lookup"],
+        &["$switch", "$lookup", "$from_base64"],
         [
             "Otherwise",
-            "The value where no case and no entry fits. Without it an unknown value is a loss that is reported.",
+            "The value where no case and no entry fits, or there is no text. Without it an unknown value is a loss that is reported.",
             r#"{ "$lookup": "$.kind", "$table": "kinds", "$default": "other" }"#,
         ],
     ),
@@ -329,7 +329,7 @@ pub(crate) const KEYS: &[OperatorKey] = &[
         &["$from_json"],
         [
             "Value of an empty text",
-            "The value for an empty or absent text.",
+            "The value for an empty or absent text, and for the JSON of null.",
             r#"{ "$from_json": "$call.function.arguments", "$empty": {} }"#,
         ],
     ),
@@ -359,7 +359,7 @@ pub(crate) const KEYS: &[OperatorKey] = &[
         &[],
         [
             "Text of a base64",
-            "The text whose bytes these are; either alphabet, padded or not. A malformed one is a 400 in requests and an upstream error in answers.",
+            "The text whose bytes these are; either alphabet, padded or not. A malformed one, or bytes that are no text, are `$default`; without it a 400 in requests and an upstream error in answers.",
             r#"{ "$from_base64": "$.bytes" }"#,
         ],
     ),
@@ -549,6 +549,36 @@ pub(crate) const KEYS: &[OperatorKey] = &[
             "Prefix",
             "The text that `$suffix` leaves out.",
             r#"{ "$suffix": "$.text", "$after": "$state.text" }"#,
+        ],
+    ),
+    operator_key(
+        "$until",
+        Form::Template,
+        &["$stops"],
+        [
+            "Up to a stop",
+            "The text up to the first of `$stops`, without it; absent if nothing stands before it. With `$open`, while more may follow: without what may be the beginning of one at its end, too.",
+            r#"{ "$until": "$.generated_text", "$stops": "$request.stop" }"#,
+        ],
+    ),
+    argument(
+        "$stops",
+        Form::Template,
+        &["$until"],
+        [
+            "Stops",
+            "A list of texts, or one text, where `$until` ends.",
+            r#"{ "$until": "$.generated_text", "$stops": "$request.stop" }"#,
+        ],
+    ),
+    argument(
+        "$open",
+        Form::Boolean,
+        &["$until"],
+        [
+            "More follows",
+            "The text goes on: an end that may be the beginning of a stop is left out.",
+            r#"{ "$until": "$state.seen", "$stops": "$request.stop", "$open": true }"#,
         ],
     ),
     operator_key(

@@ -116,10 +116,14 @@ pub(super) fn message<'a>(walk: &mut Walk<'a>, message: Value<'a>, path: Path<'_
     if !call.is_missing() {
         return call_as_tool_call(walk, members, call, path);
     }
-    if role.text(walk.arena) == Some("function") {
-        return function_as_tool(walk, members, path);
+    match role.text(walk.arena) {
+        Some("function") => function_as_tool(walk, members, path),
+        // Which call it answers cannot be guessed.
+        Some("tool") if message.get("tool_call_id").is_missing() => {
+            Err(required(Path::Member(&path, "tool_call_id")))
+        }
+        _ => Ok(Prepared::Same),
     }
-    Ok(Prepared::Same)
 }
 
 fn call_as_tool_call<'a>(

@@ -179,6 +179,11 @@ impl Shape {
         self.members.get(*from..*to)?.iter().find(|member| same(&member.name, name))
     }
 
+    /// Whether it has no members that the standard knows.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.members.is_empty()
+    }
+
     pub(super) fn members(&self) -> &[Member] {
         &self.members
     }

@@ -12,4 +12,4 @@ pub(crate) use answer::Answer;
 pub(crate) use collect::collect;
 pub(crate) use decompress::{ACCEPTED, Decompressor};
 pub(crate) use read::{check_length, check_media_type, discard, is_json, patience, read};
-pub(crate) use relay::{Relay, UNFOLDED_BYTES};
+pub(crate) use relay::{Early, Relay, UNFOLDED_BYTES};

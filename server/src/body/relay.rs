@@ -7,10 +7,11 @@
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use interlingua_engine::{Progress, StreamDecoder};
+use interlingua_engine::{Failure, Progress, StreamDecoder};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Decompressor;
@@ -28,6 +29,16 @@ const PACKED_BYTES: usize = 4 * 1024;
 
 /// What so few bytes may unfold to: four times as much as gzip can.
 pub(crate) const UNFOLDED_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long the head of a stream waits for its first event, which may be an error with a status of its own.
+const HEAD_WAIT: Duration = Duration::from_secs(10);
+
+/// What went wrong before a byte for the client was there.
+pub(crate) enum Early {
+    /// The provider said so.
+    Failure(Failure),
+    Fault(Fault),
+}
 
 /// One live stream.
 pub(crate) struct Relay {
@@ -74,6 +85,45 @@ impl Relay {
         }
     }
 
+    /// Waits for the first bytes for the client, for a while: what fails before them can still be told by a status.
+    /// Nothing was recorded then.
+    pub(crate) async fn begin(&mut self) -> Result<(), Early> {
+        let begun = std::future::poll_fn(|cx| self.poll_begun(cx));
+        tokio::time::timeout(HEAD_WAIT, begun).await.unwrap_or(Ok(()))
+    }
+
+    fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Early>> {
+        while let Stage::Open(body) = &mut self.stage {
+            let progress = match body.poll_data(cx) {
+                Poll::Ready(Some(Ok(bytes))) => {
+                    self.idle.touch();
+                    self.read(&bytes)
+                }
+                Poll::Ready(None) => self.read_end(),
+                Poll::Ready(Some(Err(fault))) => Err(fault),
+                Poll::Pending => {
+                    ready!(self.idle.poll_expired(cx));
+                    Err(Fault::IdleTimeout)
+                }
+            };
+            match (progress, self.decoder.failure()) {
+                (Err(fault), _) if self.out.is_empty() => return Poll::Ready(Err(Early::Fault(fault))),
+                (Ok(_), Some(failure)) if self.decoder.failed_alone() => {
+                    return Poll::Ready(Err(Early::Failure(failure.clone())));
+                }
+                (Ok(Progress::Open), _) if self.out.is_empty() => continue,
+                (progress, _) => self.settle(0, progress),
+            }
+            break;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The record, for who tells the client.
+    pub(crate) fn into_entry(mut self) -> Entry {
+        self.entry.take()
+    }
+
     /// The next bytes for the client; None at the end.
     pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
@@ -113,45 +163,49 @@ impl Relay {
 
     fn feed(&mut self, bytes: &[u8]) {
         let start = self.out.len();
-        let mut progress = Progress::Open;
-        let mut packed = bytes;
-        if self.decompressor.is_identity() {
-            progress = self.decoder.feed(bytes, &mut self.out);
-            packed = &[];
-        }
-        for packed in packed.chunks(PACKED_BYTES) {
-            self.plain.clear();
-            if let Err(fault) = self.decompressor.push(packed, &mut self.plain) {
-                self.pass(start);
-                return self.fail(&fault);
-            }
-            progress = self.decoder.feed(&self.plain, &mut self.out);
-            if progress != Progress::Open {
-                break;
-            }
-        }
-        self.pass(start);
-        self.advance(progress);
+        let progress = self.read(bytes);
+        self.settle(start, progress);
     }
 
     fn finish(&mut self) {
         let start = self.out.len();
-        self.plain.clear();
-        if let Err(fault) = self.decompressor.finish(&mut self.plain) {
-            return self.fail(&fault);
+        let progress = self.read_end();
+        self.settle(start, progress);
+    }
+
+    /// What became of the provider's bytes, whose translation stands from `start` on.
+    fn settle(&mut self, start: usize, progress: Result<Progress, Fault>) {
+        self.pass(start);
+        match progress {
+            Ok(Progress::Open) => {}
+            Ok(_) => self.end(None),
+            Err(fault) => self.fail(&fault),
         }
+    }
+
+    fn read(&mut self, bytes: &[u8]) -> Result<Progress, Fault> {
+        if self.decompressor.is_identity() {
+            return Ok(self.decoder.feed(bytes, &mut self.out));
+        }
+        for packed in bytes.chunks(PACKED_BYTES) {
+            self.plain.clear();
+            self.decompressor.push(packed, &mut self.plain)?;
+            let progress = self.decoder.feed(&self.plain, &mut self.out);
+            if progress != Progress::Open {
+                return Ok(progress);
+            }
+        }
+        Ok(Progress::Open)
+    }
+
+    /// A stream cannot stay open behind its end.
+    fn read_end(&mut self) -> Result<Progress, Fault> {
+        self.plain.clear();
+        self.decompressor.finish(&mut self.plain)?;
         if self.plain.is_empty() || self.decoder.feed(&self.plain, &mut self.out) == Progress::Open {
             self.decoder.finish(&mut self.out);
         }
-        self.pass(start);
-        // A stream cannot stay open behind its end.
-        self.end(None);
-    }
-
-    fn advance(&mut self, progress: Progress) {
-        if progress != Progress::Open {
-            self.end(None);
-        }
+        Ok(Progress::Ended)
     }
 
     /// Client bytes from `start` on are complete. They are whole events, however the provider's bytes were split:

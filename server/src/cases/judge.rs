@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use interlingua_engine::{
-    Answer, AnswerHead, Arena, Call, Encoded, Exchange, Library, Limits, Operation, OptionLayer, Options,
-    Secret, Setting, Settings, Target, Usage, event_stream,
+    Answer, AnswerHead, Arena, Call, Encoded, Exchange, Failure, Library, Limits, Operation, OptionLayer,
+    Options, Secret, Setting, Settings, Target, Usage, event_stream,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::{Case, compare, stream};
+use crate::respond;
+use crate::telemetry::Needles;
 
 /// What every secret is in a case.
 const TEST_KEY: &str = "test-key";
@@ -267,11 +270,14 @@ impl Judge<'_> {
             }
             Err(failure) => {
                 let expects_class = self.read(output).is_none_or(|text| text.contains("\"class\""));
-                let head = if expects_class {
+                let mut head = if expects_class {
                     json!({ "status": failure.status, "class": failure.class.as_str() })
                 } else {
                     json!({ "status": failure.status })
                 };
+                if let (Some(wait), Value::Object(head)) = (wait(answer.head.headers, &failure), &mut head) {
+                    head.insert("headers".to_owned(), json!({ "retry-after": wait }));
+                }
                 let body = String::from_utf8_lossy(&failure.envelope()).into_owned();
                 self.expect_text(output, &with_body(&head, &body));
             }
@@ -348,6 +354,16 @@ impl Judge<'_> {
             Err(problem) => self.problem(file, &problem),
         }
     }
+}
+
+/// The client's `retry-after` for a failure.
+fn wait(headers: &[(String, String)], failure: &Failure) -> Option<String> {
+    let headers = headers.iter().filter_map(|(name, value)| {
+        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
+    });
+    let mut kept = respond::kept(&headers.collect(), &Needles::from(Vec::new()));
+    respond::tell_wait(&mut kept, failure.retry_after);
+    kept.get(RETRY_AFTER)?.to_str().ok().map(str::to_owned)
 }
 
 /// `response.in.json`, `error.in.json`

@@ -155,7 +155,7 @@ fn schema_rules() -> Value {
     };
     let keywords = || json!({ "type": "array", "items": keyword, "minItems": 1, "uniqueItems": true });
     let choice = |words: [&str; 2]| json!({ "enum": words });
-    let values = json!({ "type": ["array", "object"], "items": { "type": "string" }, "minItems": 1 });
+    let values = json!({ "type": ["array", "object"], "items": { "type": ["string", "number", "boolean"] }, "minItems": 1 });
     json!({
         "type": "object",
         "properties": {
@@ -172,6 +172,8 @@ fn schema_rules() -> Value {
                 json!("propertyOrdering"), keyword.clone()),
             "enum": rule("Enum", "`strings`: an `enum` of other values is left out. `to_strings`: numbers and booleans in it are written as texts.",
                 json!("strings"), choice(["strings", "to_strings"])),
+            "closed": rule("No more properties", "Every object says `additionalProperties: false`, as strict modes demand; another value of it is left out.",
+                json!(true), json!({ "type": "boolean" })),
             "recursion": rule("Recursion", "A schema that holds itself ends in an object of any kind, which is a loss (`object`, the default), or is refused (`reject`).",
                 json!("reject"), choice(["object", "reject"])),
             "ignore": rule("Left out", "Keywords that are left out without a word.", json!(["title", "default"]), keywords()),

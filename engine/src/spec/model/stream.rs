@@ -57,7 +57,7 @@ pub(crate) struct Stream {
         "additionalProperties" = { "type": ["string", "number", "boolean", "array", "null"] },
         "examples" = [{ "thinking": "" }]))]
     pub state: Named<Value>,
-    /// Id and model of the chunks.
+    /// Id, model and time of the chunks.
     #[serde(default)]
     #[schemars(title = "Chunk", extend("examples" = [{ "id": "$state.id", "model": "$state.model" }]))]
     pub chunk: Chunk,
@@ -87,7 +87,7 @@ pub(crate) enum Framing {
     AwsEventstream,
 }
 
-/// Id and model of the chunks of a stream: the first value that is not absent is kept.
+/// Id, model and time of the chunks of a stream: the first value that is not absent is kept.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Chunk")]
@@ -98,6 +98,9 @@ pub(crate) struct Chunk {
     /// The model of every chunk.
     #[schemars(title = "Model", extend("x-scope" = STREAM_SCOPE, "examples" = ["$state.model"]))]
     pub model: Option<Template>,
+    /// The time of every chunk, in seconds since 1970; the gateway's own without it.
+    #[schemars(title = "Time", extend("x-scope" = STREAM_SCOPE, "examples" = ["$.created"]))]
+    pub created: Option<Template>,
 }
 
 /// What is done with a message of a stream; the parts run in the order in which they stand here.
