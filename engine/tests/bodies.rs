@@ -610,6 +610,29 @@ fn work_grows_with_the_body_only() {
     }
 }
 
+/// Members that are merged are looked for once each.
+#[test]
+fn wide_objects_are_merged_in_linear_time() {
+    const MANY: usize = 150_000;
+    let program = program_of(
+        "interlingua: 1
+provider: x
+upstream: { url: https://api.example.com }
+operations:
+  chat: { path: /chat, request: { $merge: [$std, $std], model: $model }, response: $ }
+",
+    );
+    let mut body = minimal("chat");
+    for nth in 0..MANY {
+        body[format!("unknown_{nth}")] = json!(nth);
+    }
+    let start = std::time::Instant::now();
+    let encoded = encode(program.operation("chat").unwrap(), body.to_string().as_bytes(), "m").unwrap();
+    let sent: Json = serde_json::from_slice(&encoded.body).unwrap();
+    assert_eq!(sent.as_object().unwrap().len(), MANY + 2);
+    assert!(start.elapsed().as_secs() < 15, "{:?}", start.elapsed());
+}
+
 /// What is switched off asks for nothing: nobody refuses or reports it.
 #[test]
 fn what_is_off_is_no_loss() {

@@ -298,7 +298,8 @@ async fn large_events_are_refused() {
 /// An error before anything else was sent has a status of its own, and the envelope of every error.
 #[tokio::test]
 async fn errors_before_the_first_event_have_a_status() {
-    let error = r#"{"error":{"message":"Slow down","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#;
+    let error =
+        r#"{"error":{"message":"Slow down","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#;
     let overloaded = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
     let start = r#"{"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":"m","content":[],"usage":{"input_tokens":1,"output_tokens":1}}}"#;
     for (spec, reply, status, message, class) in [
