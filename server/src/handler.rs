@@ -88,16 +88,8 @@ async fn operation(
     body: Incoming,
 ) -> Response<Answer> {
     let mut entry = Entry::open(gateway, &route.operation);
-    let id = entry.id().to_owned();
-    let mut response = match serve(gateway, route, head, body, &mut entry).await {
-        Ok(response) => response,
-        Err(fault) => {
-            entry.fail(fault.status(), fault.class()).await;
-            fault.response()
-        }
-    };
-    respond::identify(&mut response, &id);
-    response
+    let served = serve(gateway, route, head, body, &mut entry).await;
+    respond::recorded(served, &mut entry).await
 }
 
 async fn serve(

@@ -10,7 +10,7 @@ use interlingua_engine::{Class, Failure, Refusal};
 
 use crate::auth::Unavailable;
 use crate::body::Answer;
-use crate::telemetry::{Needles, holds};
+use crate::telemetry::{Entry, Needles, holds};
 
 /// Header with the gateway's own id of the request.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-interlingua-request-id");
@@ -293,8 +293,21 @@ pub(crate) fn json(status: u16, body: impl Into<Bytes>) -> Response<Answer> {
     response
 }
 
+/// What a request comes to: a fault is put down, and the answer carries the request's id.
+pub(crate) async fn recorded(served: Result<Response<Answer>, Fault>, entry: &mut Entry) -> Response<Answer> {
+    let mut response = match served {
+        Ok(response) => response,
+        Err(fault) => {
+            entry.fail(fault.status(), fault.class()).await;
+            fault.response()
+        }
+    };
+    identify(&mut response, entry.id());
+    response
+}
+
 /// Puts the request's id on an answer; the provider's own stays where client libraries look, if there is one.
-pub(crate) fn identify(response: &mut Response<Answer>, id: &str) {
+fn identify(response: &mut Response<Answer>, id: &str) {
     if let Ok(id) = HeaderValue::from_str(id) {
         response.headers_mut().entry(COMMON_REQUEST_ID).or_insert_with(|| id.clone());
         response.headers_mut().insert(REQUEST_ID, id);

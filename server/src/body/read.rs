@@ -100,7 +100,7 @@ pub(crate) async fn read(
         if let Err(fault) = whole.push(&mut decompressor, &bytes, limit, grown) {
             drop(whole);
             discard(body, limit).await;
-            return Err(refused(fault, limit));
+            return Err(refused(&fault, limit));
         }
         if body.is_end_stream() {
             break;
@@ -115,10 +115,10 @@ pub(crate) async fn read(
             return Err(Fault::BodyTimeout);
         }
     }
-    whole.finish(&mut decompressor, limit).map_err(|fault| refused(fault, limit))
+    whole.finish(&mut decompressor, limit).map_err(|fault| refused(&fault, limit))
 }
 
-fn refused(fault: Fault, limit: usize) -> Fault {
+fn refused(fault: &Fault, limit: usize) -> Fault {
     match fault {
         Fault::TooLarge => Fault::BodyTooLarge(limit),
         Fault::Full => Fault::Full,

@@ -76,21 +76,12 @@ pub(crate) async fn handle(
     body: Incoming,
 ) -> Response<Answer> {
     let mut entry = Entry::open(gateway, asked.operation);
-    let id = entry.id().to_owned();
     let served = if socket::is_asked(head) {
         switch(gateway, &asked, head, &mut entry).await
     } else {
         serve(gateway, &asked, head, body, &mut entry).await
     };
-    let mut response = match served {
-        Ok(response) => response,
-        Err(fault) => {
-            entry.fail(fault.status(), fault.class()).await;
-            fault.response()
-        }
-    };
-    respond::identify(&mut response, &id);
-    response
+    respond::recorded(served, &mut entry).await
 }
 
 async fn serve(
