@@ -2,19 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 
+use interlingua_tests::promises::{Promise, promises};
 use interlingua_tests::root;
-
-/// Names of the faults, as the suite lists them.
-fn faults() -> Vec<String> {
-    let mut list = Command::new(env!("CARGO"));
-    list.args(["test", "--quiet", "--package", "interlingua-tests", "--test", "faults", "--", "--list"]);
-    let output = list.current_dir(root()).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
-}
 
 /// Whether a file has a test, or a function of a test, of that name.
 fn has(file: &Path, name: &str) -> bool {
@@ -49,46 +39,23 @@ fn in_crate(name: &str, crate_name: &str) -> bool {
         || has(&folder.join(format!("tests/{path}.rs")), test)
 }
 
+/// Those of `faults` are looked for where they are made: `tests/faults/main.rs`.
 #[test]
 fn promises_have_their_tests() {
-    let text = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
-    let rows = text.lines().filter(|line| line.starts_with("| ") && line.matches('|').count() == 3);
-    let (mut suites, mut missing, mut count) = (BTreeSet::new(), Vec::new(), 0);
-    let faults = faults();
-    for row in rows {
-        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let (promise, tests) = (cells[1], cells[2]);
-        // The heads of the tables.
-        if tests == "test" || promise == "promise" {
-            continue;
-        }
-        let mut suite = "";
-        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
-        if names.is_empty() {
-            missing.push(format!("no test: {promise}"));
-        }
-        for name in names {
-            let name = match name.split_once(": ") {
-                Some((named, name)) => {
-                    suite = named;
-                    name
-                }
-                None => name,
-            };
-            let there = match suite {
-                "faults" => faults.iter().any(|fault| fault.starts_with(name)),
-                "e2e" => in_e2e(name),
-                "server" | "engine" => in_crate(name, suite),
-                "boundaries" => has(&root().join("tests/boundaries/main.rs"), name),
-                _ => false,
-            };
-            count += 1;
-            suites.insert(suite.to_owned());
-            if !there {
-                missing.push(format!("`{suite}: {name}` of: {promise}"));
-            }
+    let promises = promises();
+    let mut missing = Vec::new();
+    for Promise { suite, name, what } in &promises {
+        let there = match suite.as_str() {
+            "faults" => true,
+            "e2e" => in_e2e(name),
+            "server" | "engine" => in_crate(name, suite),
+            _ => false,
+        };
+        if !there {
+            missing.push(format!("`{suite}: {name}` of: {what}"));
         }
     }
     assert!(missing.is_empty(), "docs/security.md names tests that are not there:\n{}", missing.join("\n"));
-    assert!(count > 50 && suites.len() >= 3, "the tables were not read: {count} of {suites:?}");
+    let suites: BTreeSet<&str> = promises.iter().map(|promise| promise.suite.as_str()).collect();
+    assert!(promises.len() > 50 && suites.len() > 3, "the tables were not read: {suites:?}");
 }

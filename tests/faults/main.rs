@@ -32,6 +32,7 @@ mod world;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use interlingua_tests::promises::promises;
 use libtest_mimic::{Arguments, Trial};
 
 use world::Worlds;
@@ -66,5 +67,16 @@ fn main() -> ExitCode {
     if !arguments.list {
         println!("{} faults", rows.len());
     }
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let names: Vec<String> = trials.iter().map(|trial| trial.name().to_owned()).collect();
+    let promised = Trial::test("promises_have_their_faults", move || {
+        let mut missing: Vec<String> = promises()
+            .into_iter()
+            .filter(|promise| promise.suite == "faults")
+            .filter(|promise| !names.iter().any(|name| name.starts_with(&promise.name)))
+            .map(|promise| promise.name)
+            .collect();
+        missing.dedup();
+        if missing.is_empty() { Ok(()) } else { Err(format!("docs/security.md names {missing:?}").into()) }
+    });
+    libtest_mimic::run(&arguments, trials.into_iter().chain([promised]).collect()).exit_code()
 }

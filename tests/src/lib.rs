@@ -15,6 +15,7 @@ pub mod gateway;
 pub mod h2;
 pub mod http;
 pub mod process;
+pub mod promises;
 pub mod snapshot;
 pub mod tls;
 pub mod upstream;
