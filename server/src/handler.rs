@@ -88,8 +88,10 @@ async fn operation(
     body: Incoming,
 ) -> Response<Answer> {
     let mut entry = Entry::open(gateway, &route.operation);
+    // A stream takes the entry with it.
+    let id = entry.id().to_owned();
     let served = serve(gateway, route, head, body, &mut entry).await;
-    respond::recorded(served, &mut entry).await
+    respond::recorded(served, &mut entry, &id).await
 }
 
 async fn serve(

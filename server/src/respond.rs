@@ -293,8 +293,12 @@ pub(crate) fn json(status: u16, body: impl Into<Bytes>) -> Response<Answer> {
     response
 }
 
-/// What a request comes to: a fault is put down, and the answer carries the request's id.
-pub(crate) async fn recorded(served: Result<Response<Answer>, Fault>, entry: &mut Entry) -> Response<Answer> {
+/// What the request `id` comes to: a fault is put down, and the answer carries the id.
+pub(crate) async fn recorded(
+    served: Result<Response<Answer>, Fault>,
+    entry: &mut Entry,
+    id: &str,
+) -> Response<Answer> {
     let mut response = match served {
         Ok(response) => response,
         Err(fault) => {
@@ -302,7 +306,7 @@ pub(crate) async fn recorded(served: Result<Response<Answer>, Fault>, entry: &mu
             fault.response()
         }
     };
-    identify(&mut response, entry.id());
+    identify(&mut response, id);
     response
 }
 

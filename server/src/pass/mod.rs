@@ -76,12 +76,13 @@ pub(crate) async fn handle(
     body: Incoming,
 ) -> Response<Answer> {
     let mut entry = Entry::open(gateway, asked.operation);
+    let id = entry.id().to_owned();
     let served = if socket::is_asked(head) {
         switch(gateway, &asked, head, &mut entry).await
     } else {
         serve(gateway, &asked, head, body, &mut entry).await
     };
-    respond::recorded(served, &mut entry).await
+    respond::recorded(served, &mut entry, &id).await
 }
 
 async fn serve(

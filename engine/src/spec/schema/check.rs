@@ -166,7 +166,12 @@ impl<'e> Mistake<'e> {
 
     /// `$each` without `$do`, or `$do` without `$each`.
     fn misses(&self, present: &str, others: &[&str]) -> SpecError {
-        let list = others.iter().map(|other| quoted(other)).collect::<Vec<_>>().join(" or ");
+        let others: Vec<String> = others.iter().map(|other| quoted(other)).collect();
+        let list = match others.split_last() {
+            Some((last, [])) => last.clone(),
+            Some((last, before)) => format!("{} or {last}", before.join(", ")),
+            None => String::new(),
+        };
         let key = operator(present);
         let message = match key.map(|key| key.role) {
             Some(Role::Argument { .. }) => format!("{} belongs to {list}, which is missing", quoted(present)),
