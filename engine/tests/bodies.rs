@@ -650,7 +650,9 @@ fn what_is_off_is_no_loss() {
         let schema = Schema::of(name);
         let mut body = minimal(name);
         for (field, value) in off.as_object().unwrap() {
-            if schema.root["properties"].get(field).is_some() {
+            // There it is a number, and none of them asks for nothing.
+            let another = name == "completions" && field == "logprobs";
+            if !another && schema.root["properties"].get(field).is_some() {
                 body[field] = value.clone();
             }
         }

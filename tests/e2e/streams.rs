@@ -113,8 +113,8 @@ operations:
             let reply = Reply::stream_of("application/vnd.amazon.eventstream")
                 .then(messages(r#"[{"exception":"busyException","data":{"message":"try again"}}]"#));
             upstream.will(reply);
-            let events = gateway.chat_live(HELLO_LIVE).await.events().await;
-            assert_eq!(json(events.last().unwrap())["error"]["message"], "try again");
+            let answer = gateway.chat(HELLO_LIVE).await;
+            assert_eq!((answer.status, answer.json()["error"]["message"].as_str()), (502, Some("try again")));
         }
     }
 }

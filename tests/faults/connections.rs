@@ -57,7 +57,8 @@ pub(crate) fn faults() -> Vec<Fault> {
             Script::new().write(way.head() + &length(9_999)).reset()
         })
         .plain(Error(502, "upstream_cut"))
-        .live(crate::fault::Outcome::Broken("upstream_cut")),
+        .live(crate::fault::Outcome::Broken("upstream_cut"))
+        .early(),
         fault("connection/answer_byte_by_byte", |way| {
             let answer = way.answer();
             Script::new().drip(way.head() + &length(answer.len()) + &answer)

@@ -116,6 +116,16 @@ impl Fault {
         self.plain(Error(504, "upstream_idle")).live(Broken("upstream_idle"))
     }
 
+    /// Nothing for the client was there before: a stream's failure has a status of its own.
+    pub(crate) fn early(self) -> Fault {
+        let live = match self.live {
+            Some(Broken(code @ "upstream_idle")) => Some(Error(504, code)),
+            Some(Broken(code)) => Some(Error(502, code)),
+            other => other,
+        };
+        Fault { live, ..self }
+    }
+
     /// Only where bytes pass.
     pub(crate) fn same(self) -> Fault {
         Fault { only: Some(false), ..self }

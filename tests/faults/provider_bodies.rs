@@ -76,7 +76,8 @@ fn garbled() -> Vec<Fault> {
         fault("body/empty", |_| json("")).bad(""),
         fault("body/empty_without_a_length", |way| Script::new().write(way.head() + "\r\n").close())
             .plain(bad())
-            .live(Broken("")),
+            .live(Broken(""))
+            .early(),
         fault("body/white_space", |_| json(" \r\n\t ")).bad(""),
         fault("body/null", |_| json("null")).bad(""),
         fault("body/true", |_| json("true")).bad(""),
@@ -99,7 +100,8 @@ fn garbled() -> Vec<Fault> {
             Script::new().write(way.head() + "\r\n" + &answer[..answer.len() / 2]).close()
         })
         .plain(bad())
-        .live(Broken("")),
+        .live(Broken(""))
+        .early(),
         fault("body/two_documents", |way| json(Way { live: false, ..way }.answer().repeat(2))).bad(""),
         fault("body/nul_bytes", |_| json("\0\0\0\0")).bad(""),
         fault("body/not_utf8", |way| {
@@ -210,11 +212,13 @@ fn pages() -> Vec<Fault> {
         })
         .plain(Error(502, ""))
         .live(Broken(""))
-        .hides(hidden),
+        .hides(hidden)
+        .early(),
         fault("page/under_200_as_events", |_| page(200, "text/event-stream"))
             .plain(Error(502, ""))
             .live(Broken(""))
-            .hides(hidden),
+            .hides(hidden)
+            .early(),
         fault("page/403", |_| page(403, "text/html; charset=utf-8")).both(Error(403, "")).hides(hidden),
         fault("page/404_as_json", |_| page(404, "application/json")).both(Error(404, "")).hides(hidden),
         fault("page/500", |_| page(500, "text/html")).both(Error(500, "")).hides(hidden),
@@ -249,7 +253,8 @@ fn media() -> Vec<Fault> {
         fault("type/whole_answer_to_a_stream_of_no_type", |way| {
             says("text/plain", Way { live: false, ..way }.answer())
         })
-        .live(Broken("")),
+        .live(Broken(""))
+        .early(),
         fault("type/stream_to_a_whole_request", |way| {
             says("text/event-stream", Way { live: true, ..way }.answer())
         })
@@ -286,15 +291,19 @@ fn codings() -> Vec<Fault> {
             .bad("upstream_encoding"),
         fault("coding/two_headers", |way| coded(way, "gzip\r\ncontent-encoding: br", gzip(way.answer())))
             .bad("upstream_encoding"),
-        fault("coding/gzip_that_is_none", |way| coded(way, "gzip", way.answer())).breaks("upstream_cut"),
+        fault("coding/gzip_that_is_none", |way| coded(way, "gzip", way.answer()))
+            .breaks("upstream_cut")
+            .early(),
         fault("coding/gzip_unsaid", |way| says(way.media(), gzip(way.answer())))
             .plain(Error(502, ""))
-            .live(Broken("")),
+            .live(Broken(""))
+            .early(),
         fault("coding/gzip_cut", |way| {
             let packed = gzip(way.answer());
             coded(way, "gzip", &packed[..packed.len() / 2])
         })
-        .breaks("upstream_cut"),
+        .breaks("upstream_cut")
+        .early(),
         fault("coding/gzip_without_its_sum", |way| {
             let packed = gzip(way.answer());
             coded(way, "gzip", &packed[..packed.len() - 8])
@@ -313,18 +322,22 @@ fn codings() -> Vec<Fault> {
             let packed = zstd(way.answer());
             coded(way, "zstd", &packed[..packed.len() - 5])
         })
-        .breaks("upstream_cut"),
+        .breaks("upstream_cut")
+        .early(),
         fault("coding/br_cut", |way| {
             let packed = brotli(way.answer());
             coded(way, "br", &packed[..packed.len() / 2])
         })
-        .breaks("upstream_cut"),
+        .breaks("upstream_cut")
+        .early(),
         fault("coding/gzip_of_nothing", |way| coded(way, "gzip", gzip("")))
             .plain(Error(502, ""))
-            .live(Broken("")),
+            .live(Broken(""))
+            .early(),
         fault("coding/gzip_bomb", |way| coded(way, "gzip", bomb()))
             .plain(Error(502, "upstream_too_large"))
-            .live(Broken("")),
+            .live(Broken(""))
+            .early(),
     ]
 }
 

@@ -110,8 +110,9 @@ fn odd() -> Vec<Fault> {
 fn errors() -> Vec<Fault> {
     let told = |name, script| fault(name, script).live(Broken("")).shows("Come back later");
     vec![
-        told("stream/error_first", |way| stream(way, &[&way.error_event("Come back later")])),
-        told("stream/error_first_and_held", |way| open(way, &[&way.error_event("Come back later")]).hold()),
+        told("stream/error_first", |way| stream(way, &[&way.error_event("Come back later")])).early(),
+        told("stream/error_first_and_held", |way| open(way, &[&way.error_event("Come back later")]).hold())
+            .early(),
         told("stream/error_in_the_middle", |way| {
             stream(way, &[&way.begin(), &way.error_event("Come back later")])
         }),
@@ -134,10 +135,11 @@ fn errors() -> Vec<Fault> {
         .same(),
         fault("stream/error_without_a_frame", |way| stream(way, &[&way.begin(), &way.error("x"), "\n\n"]))
             .live(Broken("")),
-        fault("stream/json_without_a_frame", |way| stream(way, &[&way.error("x")])).live(Broken("")),
+        fault("stream/json_without_a_frame", |way| stream(way, &[&way.error("x")])).live(Broken("")).early(),
         fault("stream/page_without_a_frame", |way| stream(way, &["<html>Bad gateway</html>\n\n"]))
             .live(Broken(""))
-            .hides("Bad gateway"),
+            .hides("Bad gateway")
+            .early(),
         fault("stream/event_of_garbage", |way| amid(way, &data("{not json"))).live(Broken("")).hides("{not"),
         fault("stream/event_cut", |way| amid(way, "data: {\"id\":\"c1\",\"cho\n\n")).live(Broken("")),
         fault("stream/event_not_utf8", |way| {
@@ -150,7 +152,7 @@ fn errors() -> Vec<Fault> {
             .live(Broken("")),
         fault("stream/event_200000_deep", |way| amid(way, &data(&"{\"a\":".repeat(200_000))))
             .live(Broken("")),
-        fault("stream/nothing_but_done", |way| stream(way, &[&way.done()])).live(Broken("")),
+        fault("stream/nothing_but_done", |way| stream(way, &[&way.done()])).live(Broken("")).early(),
         // The last word says itself that nothing is missing.
         fault("stream/done_before_the_reason", |way| stream(way, &[&way.begin(), &way.done()]))
             .other()
@@ -163,8 +165,8 @@ fn cuts() -> Vec<Fault> {
     let cut = |name, script| fault(name, script).live(Broken("upstream_cut"));
     let ends = |name, script| fault(name, script).live(Broken(""));
     vec![
-        ends("cut/ended_before_anything", |way| stream(way, &[])),
-        ends("cut/ended_behind_comments", |way| stream(way, &[": hello\n\n"])),
+        ends("cut/ended_before_anything", |way| stream(way, &[])).early(),
+        ends("cut/ended_behind_comments", |way| stream(way, &[": hello\n\n"])).early(),
         ends("cut/ended_in_the_text", |way| stream(way, &[&way.begin()])),
         ends("cut/ended_in_an_event", |way| stream(way, &[&way.begin(), &way.stop()[..30]])),
         ends("cut/ended_in_a_character", |way| {
@@ -180,7 +182,7 @@ fn cuts() -> Vec<Fault> {
         .same()
         .choices(2),
         ends("cut/closed_in_the_text", |way| Script::new().write(way.head() + "\r\n" + &way.begin()).close()),
-        cut("cut/closed_before_anything", |way| open(way, &[]).close()),
+        cut("cut/closed_before_anything", |way| open(way, &[]).close()).early(),
         cut("cut/closed_in_chunks", |way| open(way, &[&way.begin()]).close()),
         cut("cut/closed_in_an_event", |way| open(way, &[&way.begin(), "data: {\"id\""]).close()),
         cut("cut/reset_in_the_text", |way| open(way, &[&way.begin()]).reset()),
@@ -198,7 +200,7 @@ fn silence() -> Vec<Fault> {
     let idle = |name, script| fault(name, script).in_time().live(Broken("upstream_idle"));
     let beat = Duration::from_millis(200);
     vec![
-        idle("silence/behind_the_head", |way| open(way, &[]).hold()),
+        idle("silence/behind_the_head", |way| open(way, &[]).hold()).early(),
         idle("silence/in_the_text", |way| open(way, &[&way.begin()]).hold()),
         idle("silence/in_an_event", |way| open(way, &[&way.begin(), "data: {\"id\""]).hold()),
         fault("silence/behind_done", |way| open(way, &[&way.answer()]).hold()).hasty().live(Exact).spoils(),
@@ -235,7 +237,8 @@ fn endless() -> Vec<Fault> {
         })
         .live(Broken("")),
         fault("endless/line_of_no_field", |way| open(way, &[]).pour(piece("x".repeat(60_000)), 4096))
-            .live(Broken("")),
+            .live(Broken(""))
+            .early(),
         fault("endless/comment", |way| {
             open(way, &[&way.begin(), ": "]).pour(piece("x".repeat(60_000)), 4096)
         })
@@ -292,18 +295,21 @@ fn binary() -> Vec<Fault> {
             let last = wrong.len() - 1;
             wrong[last] ^= 1;
             frames(&[&start(), &wrong, &stop(), &usage()])
-        }),
+        })
+        .early(),
         cut("binary/wrong_sum_of_lengths", |_| {
             let mut wrong = text();
             wrong[9] ^= 1;
             frames(&[&start(), &wrong, &stop(), &usage()])
-        }),
+        })
+        .early(),
         cut("binary/length_of_4_gib", |_| {
             let mut wrong = vec![0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
             wrong.extend(crc32(&wrong).to_be_bytes());
             frames(&[&start(), &wrong]).pour("x".repeat(4096), 64)
-        }),
-        cut("binary/text_instead_of_frames", |_| frames(&[b"data: {}\n\ndata: [DONE]\n\n"])),
+        })
+        .early(),
+        cut("binary/text_instead_of_frames", |_| frames(&[b"data: {}\n\ndata: [DONE]\n\n"])).early(),
         cut("binary/exception", |_| {
             frames(&[
                 &start(),

@@ -127,7 +127,8 @@ fn cut() -> Vec<Fault> {
             Script::new().write(way.head() + "\r\n" + if way.live { "" } else { "{\"id\":" }).close()
         })
         .plain(Error(502, code))
-        .live(Broken(code)),
+        .live(Broken(code))
+        .early(),
         fault("tls/closed_in_a_length", |way| half(way, false).close()).breaks(code),
         fault("tls/closed_in_chunks", |way| half(way, true).close()).breaks(code),
         fault("tls/farewell_in_a_length", |way| half(way, false).half_close().hold()).breaks(code),

@@ -329,10 +329,12 @@ impl Operation {
             }
             names.push(if name.is_empty() { "?".to_owned() } else { name.chars().take(MAX_NAME).collect() });
         }
-        let missed = run.losses.iter().map(|name| (name, run.carried));
-        let changed = run.changes.iter().map(|name| (name, LeafSet::default()));
-        for (name, carried) in missed.chain(changed) {
-            let ignored = self.unsupported.ignore;
+        // A word that is the default says nothing, whether or not a table has it.
+        let nothing = self.standard.request().leaves().minus(normalised.present);
+        let missed = run.losses.iter().map(|name| (name, run.carried, nothing));
+        let changed = run.changes.iter().map(|name| (name, LeafSet::default(), LeafSet::default()));
+        for (name, carried, nothing) in missed.chain(changed) {
+            let ignored = self.unsupported.ignore.union(nothing);
             // What stands only once in a request and was carried by another part, is not lost.
             let fine = if name.contains('[') { ignored } else { ignored.union(carried) };
             let fine = self.standard.leaves_at(name).is_some_and(|leaves| leaves.minus(fine).is_empty());

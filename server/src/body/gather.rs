@@ -43,9 +43,13 @@ impl Gathered {
         limit: usize,
         mut grown: impl FnMut(usize) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let size = if decompressor.is_identity() { BLOCK_BYTES } else { PACKED_BYTES };
-        for piece in bytes.chunks(size) {
-            self.make_room(piece.len());
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let room = self.make_room();
+            // Blocks are filled; what compressed bytes become may be more than there is room for.
+            let size = if decompressor.is_identity() { room } else { PACKED_BYTES };
+            let (piece, after) = rest.split_at_checked(size).unwrap_or((rest, &[]));
+            rest = after;
             decompressor.allow(limit.saturating_sub(self.held));
             decompressor.push(piece, &mut self.last)?;
             grown(self.len())?;
@@ -67,13 +71,16 @@ impl Gathered {
         Ok(Bytes::from(whole))
     }
 
-    /// Begins another block if this one cannot take `more` bytes and is large enough.
-    fn make_room(&mut self, more: usize) {
-        if self.last.len() + more > self.last.capacity().max(BLOCK_BYTES) {
-            let block = mem::replace(&mut self.last, Vec::with_capacity(BLOCK_BYTES));
-            self.held += block.len();
-            self.full.push(block);
+    /// Begins another block if this one is full; how much it can take.
+    fn make_room(&mut self) -> usize {
+        let room = self.last.capacity().max(BLOCK_BYTES).saturating_sub(self.last.len());
+        if room > 0 {
+            return room;
         }
+        let block = mem::replace(&mut self.last, Vec::with_capacity(BLOCK_BYTES));
+        self.held += block.len();
+        self.full.push(block);
+        BLOCK_BYTES
     }
 }
 
