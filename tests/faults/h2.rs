@@ -162,12 +162,6 @@ fn rows() -> Vec<Row> {
             let trailers = frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, &fields(&[PATH]));
             [ask.head(&[]), body, trailers].concat()
         }),
-        row("body/beyond_the_window", Ends(FLOW), |ask| {
-            // Nobody reads the body of a path that is nowhere.
-            let nowhere = frame(kind::HEADERS, END_HEADERS, 1, &head("POST", "/nowhere", &[JSON]));
-            let _ = ask;
-            [nowhere, frame(kind::DATA, 0, 1, &[b' '; 16_000]).repeat(200)].concat()
-        }),
         // Frames.
         row("frame/data_without_a_request", Ends(PROTOCOL), |_| frame(kind::DATA, END_STREAM, 1, b"x")),
         row("frame/request_of_a_server", Ends(PROTOCOL), |_| {
