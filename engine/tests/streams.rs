@@ -739,3 +739,30 @@ fn a_cut_frame_is_no_end() {
         assert_eq!(done, progress == Progress::Ended, "{length}");
     }
 }
+
+/// Found by fuzzing: whatever a provider sends for it, the text of a completion is text.
+#[test]
+fn texts_are_texts() {
+    let program = program_of(
+        "interlingua: 1
+provider: x
+upstream: { url: https://api.example.com }
+operations:
+  completions:
+    path: /completions
+    request: { prompt: $.prompt }
+    response: $
+    stream: { framing: ndjson, each: { delta: { text: $.text }, finish_reason: $.stop } }
+",
+    );
+    let operation = program.operation("completions").unwrap();
+    let body = br#"{"model":"m","prompt":"Hi","stream":true}"#;
+    let exchange = encode(operation, body, "m").unwrap().exchange;
+    for text in ["5", "0.25", "false", "[5]", r#"{"a":"b"}"#, r#""5""#] {
+        let mut decoder = operation.stream(exchange.clone(), &AnswerHead { status: 200, headers: &[] });
+        let mut out = Vec::new();
+        decoder.feed(format!("{{\"text\":{text}}}\n{{\"stop\":\"stop\"}}\n").as_bytes(), &mut out);
+        let expected = if text.starts_with('"') { Progress::Ended } else { Progress::Failed };
+        assert_eq!(decoder.finish(&mut out), expected, "{text}: {}", String::from_utf8_lossy(&out));
+    }
+}

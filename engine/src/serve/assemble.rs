@@ -66,7 +66,7 @@ struct List {
 
 impl List {
     /// The client's index of an item: the one it had before, else the next.
-    fn place(&mut self, index: Value<'_>) -> Result<usize, TooMany> {
+    fn place(&mut self, index: Value<'_>) -> Result<usize, Wrong> {
         let literal = match index {
             Value::Number(literal) => literal,
             _ => "",
@@ -79,7 +79,7 @@ impl List {
         self.count += 1;
         if !literal.is_empty() {
             if self.known.len() >= MAX_CALLS {
-                return Err(TooMany);
+                return Err(Wrong::TooMany);
             }
             self.known.push((literal.to_owned(), place));
         }
@@ -89,17 +89,12 @@ impl List {
 
 impl Choice {
     /// Writes a value; items of lists of objects get the index that clients join them by.
-    fn write_indexed(
-        &mut self,
-        path: &mut String,
-        value: Value<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), TooMany> {
+    fn write_indexed(&mut self, path: &mut String, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
         match value {
             Value::Array(list) if has_items(value) => {
                 let nth = match self.lists.iter().position(|known| known.path == *path) {
                     Some(nth) => nth,
-                    None if self.lists.len() >= MAX_CALLS => return Err(TooMany),
+                    None if self.lists.len() >= MAX_CALLS => return Err(Wrong::TooMany),
                     None => {
                         self.lists.push(List { path: path.clone(), count: 0, known: Vec::new() });
                         self.lists.len() - 1
@@ -164,8 +159,13 @@ struct Call {
     custom: bool,
 }
 
-/// More choices or calls than can be kept apart.
-pub(crate) struct TooMany;
+/// Why a delta cannot be sent.
+pub(crate) enum Wrong {
+    /// More choices or calls than can be kept apart.
+    TooMany,
+    /// The text of a completion is none.
+    NotText,
+}
 
 impl Assembler {
     pub(crate) fn new(form: Form, exchange: Arc<Exchange>) -> Self {
@@ -253,12 +253,12 @@ impl Assembler {
         Usage::of(parse(text, &arena, &ParseOptions::lenient(DEFAULT_DEPTH)).ok()?)
     }
 
-    fn choice(&mut self, index: i64) -> Result<usize, TooMany> {
+    fn choice(&mut self, index: i64) -> Result<usize, Wrong> {
         if let Some(place) = self.choices.iter().position(|choice| choice.index == index) {
             return Ok(place);
         }
         if self.choices.len() >= MAX_CHOICES {
-            return Err(TooMany);
+            return Err(Wrong::TooMany);
         }
         self.choices.push(Choice { index, ..Choice::default() });
         Ok(self.choices.len() - 1)
@@ -270,7 +270,7 @@ impl Assembler {
         index: i64,
         reason: &str,
         beside: &[(&str, Value<'_>)],
-    ) -> Result<(), TooMany> {
+    ) -> Result<(), Wrong> {
         let place = self.choice(index)?;
         if let Some(choice) = self.choices.get_mut(place) {
             choice.finish = Some(reason.to_owned());
@@ -293,12 +293,11 @@ impl Assembler {
         beside: &[(&str, Value<'_>)],
         arena: &Arena,
         out: &mut Vec<u8>,
-    ) -> Result<(), TooMany> {
+    ) -> Result<(), Wrong> {
         let place = self.choice(index)?;
         let members = delta.as_object().unwrap_or_default();
         if self.form != Form::Chat {
-            self.text_delta(place, members, beside, out);
-            return Ok(());
+            return self.text_delta(place, members, beside, out);
         }
         let whole = out.len();
         self.open_chunk(out);
@@ -353,7 +352,7 @@ impl Assembler {
         value: Value<'_>,
         arena: &Arena,
         out: &mut Vec<u8>,
-    ) -> Result<bool, TooMany> {
+    ) -> Result<bool, Wrong> {
         match value {
             Value::Array(list) if name == "tool_calls" => self.calls(place, list.items, arena, out),
             Value::Array(list) if list.items.is_empty() => Ok(false),
@@ -378,7 +377,7 @@ impl Assembler {
         items: &[Value<'_>],
         arena: &Arena,
         out: &mut Vec<u8>,
-    ) -> Result<bool, TooMany> {
+    ) -> Result<bool, Wrong> {
         let mut sent = false;
         for item in items {
             let Some(call) = self.call(place, *item, arena)? else {
@@ -399,7 +398,7 @@ impl Assembler {
     }
 
     /// The place of the call that an item belongs to; a new one where none fits.
-    fn call(&mut self, place: usize, item: Value<'_>, arena: &Arena) -> Result<Option<usize>, TooMany> {
+    fn call(&mut self, place: usize, item: Value<'_>, arena: &Arena) -> Result<Option<usize>, Wrong> {
         let Some(choice) = self.choices.get_mut(place) else {
             return Ok(None);
         };
@@ -421,7 +420,7 @@ impl Assembler {
             return Ok(Some(known));
         }
         if choice.calls.len() >= MAX_CALLS {
-            return Err(TooMany);
+            return Err(Wrong::TooMany);
         }
         choice.calls.push(Call { key, ..Call::default() });
         Ok(Some(choice.calls.len() - 1))
@@ -498,12 +497,15 @@ impl Assembler {
         members: &[(&str, Value<'_>)],
         beside: &[(&str, Value<'_>)],
         out: &mut Vec<u8>,
-    ) {
+    ) -> Result<(), Wrong> {
         let name = if self.form == Form::Text { "text" } else { "content" };
         let text = members.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
         let text = text.filter(|text| !text.is_missing());
         if text.is_none() && beside.is_empty() {
-            return;
+            return Ok(());
+        }
+        if !matches!(text, None | Some(Value::Str(_) | Value::Escaped(_) | Value::Text(_))) {
+            return Err(Wrong::NotText);
         }
         let index = self.choices.get(place).map_or(0, |choice| choice.index);
         self.open_chunk(out);
@@ -522,6 +524,7 @@ impl Assembler {
         if let Some(choice) = self.choices.get_mut(place) {
             choice.started = true;
         }
+        Ok(())
     }
 
     /// Ends the stream: open calls, finish reasons, usage, `[DONE]`.

@@ -1,7 +1,7 @@
 //! A provider's stream to the client's.
 
 use super::answer::{AnswerHead, UNTOLD, any_message, read_failure};
-use super::assemble::{Assembler, DONE, Form, TooMany, write_failure};
+use super::assemble::{Assembler, DONE, Form, Wrong, write_failure};
 use super::failure::{Class, Failure};
 use super::observe::{Observer, Seen};
 use super::request::Exchange;
@@ -612,14 +612,14 @@ impl Core {
         if let Some(node) = &step.delta {
             let delta = run.eval(node)?.open(run.arena);
             let with = if finish.is_some() { &[][..] } else { &beside };
-            self.assembler.delta(index, delta, with, run.arena, out).map_err(too_many)?;
+            self.assembler.delta(index, delta, with, run.arena, out).map_err(wrong)?;
         }
         if let Some(node) = &step.emit {
             let chunk = run.eval(node)?.open(run.arena);
             self.emit(run, chunk, out)?;
         }
         if let Some(reason) = finish {
-            self.assembler.finish(index, reason, &beside).map_err(too_many)?;
+            self.assembler.finish(index, reason, &beside).map_err(wrong)?;
         }
         if let Some(place) = step.usage {
             self.counts(run, stream, step, place)?;
@@ -724,9 +724,9 @@ impl Core {
             let delta = if text { choice } else { choice.get("delta").open(run.arena) };
             let delta = without_nulls(delta, run.arena);
             let with = if reason.is_some() { &[][..] } else { &beside };
-            self.assembler.delta(index, delta, with, run.arena, out).map_err(too_many)?;
+            self.assembler.delta(index, delta, with, run.arena, out).map_err(wrong)?;
             if let Some(reason) = reason {
-                self.assembler.finish(index, reason, &beside).map_err(too_many)?;
+                self.assembler.finish(index, reason, &beside).map_err(wrong)?;
             }
         }
         self.count(chunk.get("usage").open(run.arena));
@@ -818,8 +818,12 @@ enum Flow {
     Fail(Box<Failure>),
 }
 
-fn too_many(_: TooMany) -> Box<Stop> {
-    Stop::refused("the stream has too many choices or calls", None)
+fn wrong(wrong: Wrong) -> Box<Stop> {
+    let message = match wrong {
+        Wrong::TooMany => "the stream has too many choices or calls",
+        Wrong::NotText => "the text of a completion is no text",
+    };
+    Stop::refused(message, None)
 }
 
 fn without_nulls<'a>(delta: Value<'a>, arena: &'a Arena) -> Value<'a> {
