@@ -160,6 +160,7 @@ struct Call {
 }
 
 /// Why a delta cannot be sent.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Wrong {
     /// More choices or calls than can be kept apart.
     TooMany,
