@@ -219,9 +219,11 @@ fn rows() -> Vec<Row> {
 /// A flag: there is padding.
 const PADDED: u8 = 8;
 
+type Run = Box<dyn FnOnce(&Worlds) -> Result<(), Failed> + Send>;
+
 pub(crate) fn trials(worlds: &Arc<Worlds>) -> Vec<Trial> {
     let mut trials = Vec::new();
-    let test = |name: String, secure: bool, run: Box<dyn FnOnce(&Worlds) -> Result<(), Failed> + Send>| {
+    let test = |name: String, secure: bool, run: Run| {
         let worlds = Arc::clone(worlds);
         Trial::test(format!("h2/{name}{}", if secure { "/tls" } else { "" }), move || run(&worlds))
     };

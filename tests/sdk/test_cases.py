@@ -157,6 +157,12 @@ class Replay(unittest.TestCase):
         events = [line[6:] for line in self.case.expected_stream().splitlines() if line.startswith("data: ")]
         fails = any(event.startswith('{"error"') for event in events)
         chunks = [json.loads(event) for event in events if event != "[DONE]" and not event.startswith('{"error"')]
+        if fails and not chunks:
+            # Nothing was sent before: the error has a status of its own.
+            with self.assertRaises(openai.APIStatusError) as raised:
+                self.send(True)
+            self.assertEqual(raised.exception.body, json.loads(events[-1])["error"])
+            return
         seen = []
         state = openai.lib.streaming.chat.ChatCompletionStreamState()
         with self.send(True) as stream:
