@@ -12,14 +12,9 @@ use tokio::time::sleep;
 
 use crate::dialect::{CHUNKED, WAYS, Way, length, piece};
 use crate::fault::request;
+use crate::prompt::is_prompt;
 use crate::provider::Script;
 use crate::world::{World, Worlds};
-
-/// How soon the provider's connection must be closed.
-const PROMPT: Duration = Duration::from_millis(50);
-
-/// Once in a while a busy machine is late: the middle of these counts.
-const TIMES: usize = 5;
 
 /// Most that is kept for one client that does not read.
 const HELD_BYTES: usize = 1 << 20;
@@ -38,7 +33,8 @@ enum When {
     Writing,
 }
 
-pub(crate) fn trials(worlds: &Arc<Worlds>) -> Vec<Trial> {
+/// Those whose outcome is a time.
+pub(crate) fn timed(worlds: &Arc<Worlds>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for way in WAYS {
         for when in [When::Waiting, When::Half, When::Writing] {
@@ -46,7 +42,7 @@ pub(crate) fn trials(worlds: &Arc<Worlds>) -> Vec<Trial> {
                 let worlds = Arc::clone(worlds);
                 let how = if reset { "reset" } else { "closed" };
                 let name = format!("gone/{how}_while_{when:?}//{}", way.name()).to_lowercase();
-                trials.push(Trial::test(name, move || worlds.run(goes(worlds.usual(), way, when, reset))));
+                trials.push(Trial::test(name, move || worlds.time(goes(worlds.usual(), way, when, reset))));
             }
         }
     }
@@ -57,22 +53,25 @@ pub(crate) fn trials(worlds: &Arc<Worlds>) -> Vec<Trial> {
                 let how = if reset { "reset" } else { "closed" };
                 let name = format!("gone/{how}_pipeline_{which}//{}", way.name());
                 trials.push(Trial::test(name, move || {
-                    worlds.run(leaves_pipeline(worlds.usual(), way, which, (answered, behind), reset))
+                    worlds.time(leaves_pipeline(worlds.usual(), way, which, (answered, behind), reset))
                 }));
             }
         }
     }
-    for way in [WAYS[2], WAYS[3]] {
-        let worlds = Arc::clone(worlds);
-        let name = format!("gone/stops_reading//{}", way.name());
-        trials.push(Trial::test(name, move || worlds.run(stops_reading(way))));
-    }
     trials
 }
 
+pub(crate) fn trials(worlds: &Arc<Worlds>) -> Vec<Trial> {
+    let stops = |way: Way| {
+        let worlds = Arc::clone(worlds);
+        let name = format!("gone/stops_reading//{}", way.name());
+        Trial::test(name, move || worlds.run(stops_reading(way)))
+    };
+    [WAYS[2], WAYS[3]].into_iter().map(stops).collect()
+}
+
 async fn goes(world: &World, way: Way, when: When, reset: bool) -> Result<(), Failed> {
-    let mut times = Vec::new();
-    for number in 0..TIMES {
+    is_prompt(async |number| {
         let model = format!("gone.{when:?}.{reset}.{}.{number}", way.name().replace('/', "."));
         let script = match when {
             When::Half if way.live => {
@@ -112,12 +111,11 @@ async fn goes(world: &World, way: Way, when: When, reset: bool) -> Result<(), Fa
         if writing {
             // Had the gateway not gone, it would have gone on.
             let read: usize = world.provider.seen(&model).iter().map(|seen| seen.body.len()).sum();
-            return if read < LARGE { Ok(()) } else { Err("the request was sent to its end".into()) };
+            return if read < LARGE { Ok(None) } else { Err("the request was sent to its end".into()) };
         }
-        times.push(ended.saturating_duration_since(left));
-    }
-    times.sort();
-    if times[TIMES / 2] <= PROMPT { Ok(()) } else { Err(format!("it took {times:?}").into()) }
+        Ok(Some(ended.saturating_duration_since(left)))
+    })
+    .await
 }
 
 /// How many requests of a pipeline are answered, and how many come behind the one that is waited for.
@@ -131,8 +129,7 @@ async fn leaves_pipeline(
     (answered, behind): (usize, usize),
     reset: bool,
 ) -> Result<(), Failed> {
-    let mut times = Vec::new();
-    for number in 0..TIMES {
+    is_prompt(async |number| {
         let model = format!("pipeline.{which}.{reset}.{}.{number}", way.name().replace('/', "."));
         let sound = Way { live: false, ..way };
         let served = format!("{model}.served");
@@ -170,10 +167,9 @@ async fn leaves_pipeline(
         if world.provider.seen(&served).len() != answered {
             return Err("what came behind was asked for".into());
         }
-        times.push(ended.saturating_duration_since(left));
-    }
-    times.sort();
-    if times[TIMES / 2] <= PROMPT { Ok(()) } else { Err(format!("it took {times:?}").into()) }
+        Ok(Some(ended.saturating_duration_since(left)))
+    })
+    .await
 }
 
 /// Many clients that read the head of an endless stream and nothing else.

@@ -21,6 +21,7 @@ mod h2;
 mod leaks;
 mod memory;
 mod pools;
+mod prompt;
 mod provider;
 mod provider_bodies;
 mod provider_heads;
@@ -61,6 +62,9 @@ fn main() -> ExitCode {
     .chain(h2::trials(&worlds))
     .chain(leaks::trials(&worlds))
     .chain(memory::trials(&worlds))
+    // Those that look at the time come last: the others are done by then.
+    .chain(gone::timed(&worlds))
+    .chain(h2::timed(&worlds))
     .collect();
     let rows: std::collections::BTreeSet<&str> =
         trials.iter().map(|trial| trial.name().split("//").next().unwrap_or_default()).collect();

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use interlingua_tests::PATIENCE;
@@ -57,6 +57,41 @@ pub(crate) struct Worlds {
     impatient: OnceLock<World>,
     secure: OnceLock<World>,
     secure_impatient: OnceLock<World>,
+    busy: Turns,
+}
+
+/// So many tests look at the time at once: they mostly wait.
+const QUIET_AT_ONCE: usize = 8;
+
+/// How many tests run.
+#[derive(Debug, Default)]
+struct Busy {
+    loud: usize,
+    quiet: usize,
+}
+
+/// Who may run beside whom.
+#[derive(Debug, Default)]
+struct Turns {
+    busy: Mutex<Busy>,
+    changed: Condvar,
+}
+
+impl Turns {
+    /// Waits for its turn, and counts as running until what it gives is dropped.
+    fn begin(&self, may: fn(&Busy) -> bool, counter: fn(&mut Busy) -> &mut usize) -> impl Drop {
+        struct Turn<'t>(&'t Turns, fn(&mut Busy) -> &mut usize);
+        impl Drop for Turn<'_> {
+            fn drop(&mut self) {
+                *self.1(&mut self.0.busy.lock().unwrap_or_else(PoisonError::into_inner)) -= 1;
+                self.0.changed.notify_all();
+            }
+        }
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_while(busy, |busy| !may(busy));
+        *counter(&mut waited.unwrap_or_else(PoisonError::into_inner)) += 1;
+        Turn(self, counter)
+    }
 }
 
 impl Default for Worlds {
@@ -68,6 +103,7 @@ impl Default for Worlds {
             impatient: OnceLock::new(),
             secure: OnceLock::new(),
             secure_impatient: OnceLock::new(),
+            busy: Turns::default(),
         }
     }
 }
@@ -75,13 +111,20 @@ impl Default for Worlds {
 impl Worlds {
     /// Runs a test that must end.
     pub(crate) fn run(&self, test: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
-        let test = async { tokio::time::timeout(2 * PATIENCE, test).await };
-        self.runtime.block_on(test).unwrap_or_else(|_| Err("it does not end".into()))
+        self.start(within(test))
     }
 
     /// Makes what several tests share.
     pub(crate) fn start<T>(&self, making: impl Future<Output = T>) -> T {
+        let _loud = self.busy.begin(|_| true, |busy| &mut busy.loud);
         self.runtime.block_on(making)
+    }
+
+    /// Runs a test that looks at the time: none that makes a noise runs beside it.
+    pub(crate) fn time(&self, test: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+        let quiet = |busy: &Busy| busy.loud == 0 && busy.quiet < QUIET_AT_ONCE;
+        let _quiet = self.busy.begin(quiet, |busy| &mut busy.quiet);
+        self.runtime.block_on(within(test))
     }
 
     /// The usual one.
@@ -106,6 +149,10 @@ impl Worlds {
     }
 }
 
+async fn within(test: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+    tokio::time::timeout(2 * PATIENCE, test).await.unwrap_or_else(|_| Err("it does not end".into()))
+}
+
 fn impatience() -> String {
     let timeouts = "client_head: 600ms, client_body: 600ms, client_idle: 600ms, client_write: 600ms";
     format!("timeouts: {{ {timeouts} }}\n")
@@ -118,8 +165,8 @@ fn section(name: &str, spec: &str, addr: SocketAddr, more: &str) -> String {
 
 const SPECS: [(&str, &str); 2] = [("same", "openai"), ("other", "anthropic")];
 
-/// See `fault::HASTY`.
-const HASTY: &str = "timeouts: { connect: 500ms, first_byte: 500ms, first_byte_stream: 500ms, idle: 1200ms }";
+/// See `fault::HASTY`. A connection that is late is not mistaken for an answer that is.
+const HASTY: &str = "timeouts: { connect: 500ms, first_byte: 700ms, first_byte_stream: 700ms, idle: 1200ms }";
 
 impl World {
     async fn usual() -> World {
@@ -223,7 +270,7 @@ impl World {
         // The last line may be on its way.
         let (whole, _) = text.rsplit_once('\n').unwrap_or_default();
         let line = |line| serde_json::from_str(line).expect("a record is JSON on one line");
-        let mut all: Vec<Value> = whole.lines().map(line).collect();
+        let mut all: Vec<Value> = whole.lines().filter(|line| line.contains(model)).map(line).collect();
         all.retain(|record| record["ai"]["proxy"]["meta"]["request_model"] == model);
         all
     }
