@@ -386,7 +386,7 @@ impl<'a> Run<'a> {
                 self.burn(text.len())?;
                 Ok(pattern.is_match(text))
             }
-            _ => self.test(cond, current),
+            Cond::Or(_) | Cond::And(_) | Cond::Not(_) | Cond::Is { .. } => self.test(cond, current),
         }
     }
 
