@@ -211,6 +211,7 @@ impl<'a> Run<'a> {
     /// A text template; a hole makes the whole text absent.
     #[inline(never)]
     fn text(&mut self, text: &'a Text) -> Ran<Value<'a>> {
+        self.burn(text.pieces.len())?;
         let mut built = self.arena.string(32);
         let mut carried = Carried::default();
         for piece in &text.pieces {
@@ -321,6 +322,7 @@ impl<'a> Run<'a> {
     fn merge(&mut self, merge: &'a Merge) -> Ran<Value<'a>> {
         let mut spread = Spread { members: self.arena.vec(16), places: None };
         let mut carried = Carried::default();
+        self.burn(merge.bases.len())?;
         for base in &merge.bases {
             let value = self.eval(&base.value)?.open(self.arena);
             let Some(found) = value.as_object() else {
@@ -538,6 +540,7 @@ impl<'a> Run<'a> {
         if !binding.body.needs.met_by(self.inputs.present) {
             return Ok(Value::Absent);
         }
+        self.burn(binding.slots.len())?;
         for (slot, choice) in &binding.slots {
             let value = if choice.needs.met_by(self.inputs.present) {
                 self.eval(&choice.node)?

@@ -107,6 +107,7 @@ impl<'a> Run<'a> {
 
     #[inline(never)]
     pub(super) fn concat(&mut self, nodes: &'a [Node]) -> Ran<Value<'a>> {
+        self.burn(nodes.len())?;
         let mut all = self.arena.vec(8);
         for node in nodes {
             let value = self.eval(node)?;
