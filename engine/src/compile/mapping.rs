@@ -3,10 +3,12 @@
 use super::scope::{Compiler, Known, MAX_NESTING, normal_name};
 use crate::codes;
 use crate::diagnostic::{did_you_mean, quoted};
+use crate::json::{Arena, Value};
 use crate::program::ir::{
     Base, Capture, Carried, Choice, Clamp, Cond, Const, Each, Fault, Find, FromJson, If, Join, Let, Lookup,
     Member, Merge, Merging, Node, Pick, PickAt, Place, Source, Switch, Table,
 };
+use crate::run::{Inputs, Run};
 use crate::spec::yaml::{At, Key, Kind, Node as Yaml};
 use crate::standard::{LeafSet, Shape};
 use std::sync::Arc;
@@ -642,7 +644,7 @@ impl<'s> Compiler<'s> {
             None => "".into(),
         };
         let items = self.inner("$join", value, carry);
-        Some(Node::Join(Box::new(Join { items, with })))
+        Some(fold_join(Join { items, with }))
     }
 
     fn merge(&mut self, value: &'s Yaml, members: &'s [(Key, Yaml)], carry: bool) -> Option<Node> {
@@ -910,6 +912,20 @@ fn fold_list(nodes: Vec<Node>) -> Node {
         }
     }
     Node::Const(Const::Json(serde_json::Value::Array(list).to_string().into()))
+}
+
+/// Texts that are known are joined now.
+fn fold_join(join: Join) -> Node {
+    let known = matches!(join.items, Node::Const(_));
+    let node = Node::Join(Box::new(join));
+    if !known {
+        return node;
+    }
+    let arena = Arena::new();
+    let mut run = Run::new(&arena, Inputs::new(Value::Absent), 0, 0);
+    let joined = run.eval(&node).ok().map(|value| value.text(&arena).map_or(Const::Absent, Const::text));
+    drop(run);
+    joined.map_or(node, Node::Const)
 }
 
 fn constant_json(value: &Const) -> Option<serde_json::Value> {

@@ -719,35 +719,9 @@ fn one_or_many(yaml: Option<&Yaml>) -> Vec<&Yaml> {
 
 /// Headers with their values as far as they are known.
 pub(super) fn headers_of(headers: Vec<(String, Node)>, secrets: &[Secret]) -> Vec<Header> {
-    let settled = headers.into_iter().filter_map(|(name, node)| Some((name, settled(node)?)));
-    settled.map(|(name, node)| Header::new(&name, node, secrets)).collect()
-}
-
-/// What reads nothing but settings is computed now; none if nothing comes of it.
-fn settled(node: Node) -> Option<Node> {
-    if !reads_nothing(&node) {
-        return Some(node);
-    }
-    let arena = Arena::new();
-    let mut run = Run::new(&arena, Inputs::new(Value::Absent), 0, 0);
-    let text = match run.eval(&node) {
-        Ok(value) if value.is_absent() => return None,
-        Ok(value) => value.text(&arena).map(Const::text),
-        // It fails when it is asked for.
-        Err(_) => None,
-    };
-    drop(run);
-    Some(text.map_or(node, Node::Const))
-}
-
-fn reads_nothing(node: &Node) -> bool {
-    match node {
-        Node::Const(_) => true,
-        Node::Join(join) => reads_nothing(&join.items),
-        Node::First(choices) => choices.iter().all(|choice| reads_nothing(&choice.node)),
-        Node::List(nodes) | Node::Concat(nodes) => nodes.iter().all(reads_nothing),
-        _ => false,
-    }
+    // A header of nothing is none.
+    let some = headers.into_iter().filter(|(_, node)| !matches!(node, Node::Const(Const::Absent)));
+    some.map(|(name, node)| Header::new(&name, node, secrets)).collect()
 }
 
 fn names(path: &str) -> Box<[Box<str>]> {
