@@ -27,7 +27,9 @@ pub(super) fn speaks_standard(from: &str, library: &Library) -> Result<(), Strin
     if from == STANDARD || library.spec(from).is_some_and(|spec| speaks(spec) == Ok(true)) {
         return Ok(());
     }
-    Err(error(format!("clients speak the format `{STANDARD}` only, so far, not `{from}`")))
+    Err(error(format!(
+        "clients do not speak `{from}` yet\n  help: say `{STANDARD}`, or a spec whose provider speaks that"
+    )))
 }
 
 /// Stands for every secret and every other text that a spec requires.
