@@ -3,6 +3,11 @@
 use super::value::{Array, Object, Value, WIDE};
 use bumpalo::Bump;
 use bumpalo::collections::{String as BumpString, Vec as BumpVec};
+use std::cell::Cell;
+
+thread_local! {
+    static SPARE: Cell<Option<Arena>> = const { Cell::new(None) };
+}
 
 /// Memory that lives as long as one request (or one stream message) and is given back at once.
 #[derive(Debug, Default)]
@@ -27,6 +32,20 @@ impl Arena {
         const LEAST: usize = 16 * 1024;
         const MOST: usize = 1024 * 1024;
         Self::with_capacity((bytes * 4).clamp(LEAST, MOST))
+    }
+
+    /// An arena for what is forgotten when `use_it` is done, such as one message of a stream. The thread keeps its
+    /// memory for the next one, so that those who wait for messages hold none.
+    pub(crate) fn passing<R>(use_it: impl FnOnce(&Arena) -> R) -> R {
+        const FIRST: usize = 4 * 1024;
+        const KEPT: usize = 64 * 1024;
+        let mut arena = SPARE.take().unwrap_or_else(|| Self::with_capacity(FIRST));
+        let used = use_it(&arena);
+        if arena.allocated_bytes() <= KEPT {
+            arena.reset();
+            SPARE.set(Some(arena));
+        }
+        used
     }
 
     /// Forgets everything but keeps the largest block, so that the next message needs no allocation.

@@ -19,9 +19,6 @@ use std::sync::{Arc, OnceLock};
 /// Bytes that the state of one stream may hold.
 const MAX_STATE_BYTES: usize = 64 * 1024 * 1024;
 
-/// Memory that the handling of one message usually needs.
-const ARENA_BYTES: usize = 4 * 1024;
-
 /// How far a stream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -98,7 +95,6 @@ struct Core {
     state: Vec<Slot>,
     assembler: Assembler,
     observer: Observer,
-    arena: Arena,
     facts: Arc<[Const]>,
     status: u16,
     headers: Vec<(String, String)>,
@@ -133,7 +129,7 @@ impl Operation {
             mode => mode,
         };
         let exchange = Arc::new(exchange);
-        let arena = Arena::with_capacity(ARENA_BYTES);
+        let arena = Arena::new();
         let state = declared.map_or_else(Vec::new, |stream| {
             stream.state.iter().map(|start| Slot::of(start, &arena)).collect()
         });
@@ -144,7 +140,6 @@ impl Operation {
             state,
             assembler: Assembler::new(form, Arc::clone(&exchange)),
             observer: Observer::default(),
-            arena,
             facts: operation.facts.of(exchange.fact_model()),
             status: head.status,
             headers: headers.cloned().collect(),
@@ -326,16 +321,12 @@ impl Core {
         if data.is_empty() {
             return;
         }
-        // The arena is out while values borrow from it.
-        let mut arena = std::mem::take(&mut self.arena);
-        self.message(operation, exchange, stream, frame.event, data, &arena, out);
-        arena.reset();
-        self.arena = arena;
+        Arena::passing(|arena| self.message(operation, exchange, stream, frame.event, data, arena, out));
     }
 
     fn pass(&mut self, operation: &Operation, exchange: &Exchange, frame: &Frame<'_>, out: &mut Vec<u8>) {
         let done = operation.stream.as_ref().and_then(|stream| stream.done.as_deref());
-        let seen = self.observer.see(frame, done, exchange.usage_wanted, &self.arena);
+        let seen = Arena::passing(|arena| self.observer.see(frame, done, exchange.usage_wanted, arena));
         // Clients look for a message in an object.
         let failure = (seen == Seen::Error).then(|| self.told(operation, exchange, frame));
         let before = out.len();
@@ -367,7 +358,6 @@ impl Core {
                 }
             }
         }
-        self.arena.reset();
     }
 
     /// What the `errors` mapping reads in a frame that is a failure.
