@@ -86,7 +86,7 @@ pub(crate) async fn serve(
         return site.speak(client, h2, shutdown).await;
     };
     let stream = tokio::select! {
-        stream = timeout(patience.head, identity.accept(stream)) => stream,
+        stream = Box::pin(timeout(patience.head, identity.accept(stream))) => stream,
         () = shutdown.draining() => return,
     };
     match stream {
@@ -167,7 +167,8 @@ impl Site<'_> {
         if ended.is_ok()
             && let Some((tunnel, _in_flight)) = tunnels.take()
         {
-            tunnel.run(shutdown).await;
+            // Boxed like whatever few connections need: its size is not everybody's.
+            Box::pin(tunnel.run(shutdown)).await;
         }
         ended
     }
@@ -238,7 +239,7 @@ impl Site<'_> {
 async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Response<Answer> {
     match &gateway.cors {
         None => handler::handle(gateway, request).await,
-        Some(cors) => cors.answer(request, |request| handler::handle(gateway, request)).await,
+        Some(cors) => Box::pin(cors.answer(request, |request| handler::handle(gateway, request))).await,
     }
 }
 

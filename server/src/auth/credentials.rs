@@ -74,14 +74,15 @@ impl Credentials {
         }
         match &self.0 {
             Kind::Placed => Ok(()),
-            Kind::Signed(signed) => signed.apply(request, secrets).await,
+            // What may have to be fetched is boxed, so that calls without it have not its size.
+            Kind::Signed(signed) => Box::pin(signed.apply(request, secrets)).await,
             Kind::Token(source, cache) => {
                 let fetch = || async {
                     let fetched = source.fetch(SystemTime::now()).await?;
                     secrets.add(&fetched.value);
                     Ok(fetched)
                 };
-                let token = cache.get(Instant::now, fetch).await.map_err(Fault::Credentials)?;
+                let token = Box::pin(cache.get(Instant::now, fetch)).await.map_err(Fault::Credentials)?;
                 bear(request, &token)
             }
             Kind::Assertion(signer, cache) => {
@@ -90,7 +91,7 @@ impl Credentials {
                     secrets.add(&value);
                     Ok(Fetched { value, life: Duration::from_secs(signer.lifetime().into()) })
                 };
-                let token = cache.get(Instant::now, fetch).await.map_err(Fault::Credentials)?;
+                let token = Box::pin(cache.get(Instant::now, fetch)).await.map_err(Fault::Credentials)?;
                 bear(request, &token)
             }
         }

@@ -62,7 +62,8 @@ impl Upstream {
         request: Request<Full<Bytes>>,
         first_byte: Duration,
     ) -> Result<Response<UpstreamBody>, Fault> {
-        let call = self.call(request.map(Outgoing::Whole));
+        // Pinned here, since it is large to move.
+        let call = pin!(self.call(request.map(Outgoing::Whole)));
         timeout(first_byte, call).await.unwrap_or(Err(Fault::FirstByteTimeout))
     }
 
@@ -109,7 +110,8 @@ impl Upstream {
                 Ok(answer) => return Ok(answer),
             }
         }
-        let connection = self.connect().await?;
+        // Boxed, so that calls on connections that are there have not its size.
+        let connection = Box::pin(self.connect()).await?;
         self.exchange(connection, request).await.map_err(|unsent| match unsent {
             Unsent::Retry(_) => Fault::Closed,
             Unsent::Fault(fault) => fault,
