@@ -31,22 +31,24 @@ impl Alarm {
 #[derive(Debug)]
 pub(crate) struct Idle {
     limit: Duration,
-    last: Instant,
+    /// Since when nothing was there; not known as long as nobody had to wait.
+    since: Option<Instant>,
     alarm: Alarm,
 }
 
 impl Idle {
     pub(crate) fn new(limit: Duration) -> Idle {
-        Idle { limit, last: Instant::now(), alarm: Alarm::default() }
+        Idle { limit, since: None, alarm: Alarm::default() }
     }
 
     /// Something arrived, or begins to be waited for.
     pub(crate) fn touch(&mut self) {
-        self.last = Instant::now();
+        self.since = None;
     }
 
-    /// Ready once nothing arrived for too long.
+    /// Ready once nothing arrived for too long, which is counted from when it was first asked.
     pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.alarm.poll(self.last + self.limit, cx)
+        let since = *self.since.get_or_insert_with(Instant::now);
+        self.alarm.poll(since + self.limit, cx)
     }
 }

@@ -161,7 +161,11 @@ impl Framing {
 
     /// Takes a header; false if another one says already where the body ends.
     fn header(&mut self, line: &[u8]) -> bool {
-        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+        // Most headers are neither of the two.
+        if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T')) {
+            return true;
+        }
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
         let (name, value) = line.split_at_checked(colon).unwrap_or_default();
         let value = value.get(1..).unwrap_or_default().trim_ascii();
         if name.eq_ignore_ascii_case(b"content-length") {

@@ -50,7 +50,7 @@ pub(crate) async fn handle(gateway: &Arc<Gateway>, request: Request<Incoming>) -
     let (head, body) = request.into_parts();
     match check_shape(gateway, &head).and_then(|()| router::route(gateway, &head)) {
         Ok(Route::Operation(route)) => operation(gateway, route, &head, body).await,
-        Ok(Route::Pass(asked)) => pass::handle(gateway, asked, &head, body).await,
+        Ok(Route::Pass(asked)) => Box::pin(pass::handle(gateway, asked, &head, body)).await,
         Ok(Route::Models) => models::list(gateway),
         Ok(Route::Model(id)) => models::one(gateway, &id),
         Ok(Route::Live) => health::live(),
@@ -219,13 +219,9 @@ fn upstream_headers(
     spec: Vec<(Arc<str>, Secret)>,
     stream: bool,
 ) -> Result<HeaderMap, Fault> {
-    let mut map = HeaderMap::with_capacity(spec.len() + provider.headers.len() + provider.forward.len() + 6);
-    map.insert(HOST, provider.upstream.address.authority.clone());
-    map.insert(USER_AGENT, AGENT);
-    map.insert(CONTENT_TYPE, respond::JSON);
-    map.insert(ACCEPT, if stream { ANY_STREAM } else { respond::JSON });
-    // A compressed stream arrives in lumps.
-    map.insert(ACCEPT_ENCODING, if stream { IDENTITY } else { body::ACCEPTED });
+    let [whole, live] = &provider.ours;
+    let mut map = if stream { live } else { whole }.clone();
+    map.reserve(spec.len() + provider.headers.len() + provider.forward.len());
     for name in &provider.forward {
         for value in client.get_all(name) {
             map.append(name.clone(), value.clone());
@@ -241,6 +237,18 @@ fn upstream_headers(
         map.insert(name.clone(), value.clone()); // `extend` would add it to what it overrules
     }
     Ok(map)
+}
+
+/// What is the same for every call to `host`.
+pub(crate) fn our_headers(host: &HeaderValue, stream: bool) -> HeaderMap {
+    let mut map = HeaderMap::with_capacity(16);
+    map.insert(HOST, host.clone());
+    map.insert(USER_AGENT, AGENT);
+    map.insert(CONTENT_TYPE, respond::JSON);
+    map.insert(ACCEPT, if stream { ANY_STREAM } else { respond::JSON });
+    // A compressed stream arrives in lumps.
+    map.insert(ACCEPT_ENCODING, if stream { IDENTITY } else { body::ACCEPTED });
+    map
 }
 
 /// Head of a provider's answer, and what the client is told beside it.

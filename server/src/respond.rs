@@ -14,6 +14,8 @@ use crate::telemetry::{Entry, Needles, holds};
 
 /// Header with the gateway's own id of the request.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-interlingua-request-id");
+/// Some providers' name for their id of a request.
+const PROVIDERS_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// The id under the name that client libraries read.
 pub(crate) const COMMON_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Header that lists what a provider cannot express.
@@ -349,7 +351,7 @@ pub(crate) fn tell_wait(kept: &mut HeaderMap, told: Option<u64>) {
 
 /// The provider's id of the request, under either of its usual names; not if it quotes one of `secrets`.
 pub(crate) fn provider_request_id<'h>(headers: &'h HeaderMap, secrets: &Needles) -> Option<&'h HeaderValue> {
-    let id = headers.get(COMMON_REQUEST_ID).or_else(|| headers.get("request-id"));
+    let id = headers.get(COMMON_REQUEST_ID).or_else(|| headers.get(PROVIDERS_REQUEST_ID));
     id.filter(|id| !holds(id.as_bytes(), secrets))
 }
 

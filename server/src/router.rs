@@ -1,11 +1,9 @@
 //! Request head -> what it asks for. Exact paths; one table for the standard ones and the operator's.
 
-use std::collections::HashMap;
-
 use http::Method;
 use http::request::Parts;
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Names};
 use crate::pass::{Asked, PROVIDER, recognise};
 use crate::respond::Fault;
 
@@ -46,7 +44,7 @@ pub(crate) enum Route<'g> {
 }
 
 /// The paths every gateway has.
-pub(crate) fn standard_paths() -> HashMap<String, OperationRoute> {
+pub(crate) fn standard_paths() -> Names<OperationRoute> {
     let route = |operation: &str| OperationRoute { operation: operation.to_owned(), model: None };
     STANDARD.iter().map(|(path, operation)| ((*path).to_owned(), route(operation))).collect()
 }

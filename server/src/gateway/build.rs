@@ -1,6 +1,5 @@
 //! Config and specs -> gateway. Collects every mistake before giving up.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use interlingua_engine::{Library, Options};
 use tokio::sync::Semaphore;
 
 use super::provider::{self, Provider};
-use super::{Alias, AliasTarget, DEMO, Gateway, Ids};
+use super::{Alias, AliasTarget, DEMO, Gateway, Ids, Names};
 use crate::budget::Budget;
 use crate::config::{
     AliasSection, At, Config, ConfigErrors, Environment, LimitsSection, Mistakes, ProviderSection,
@@ -44,7 +43,7 @@ impl Site<'_> {
     }
 }
 
-type Providers = IndexMap<String, Arc<Provider>>;
+type Providers = Names<Arc<Provider>>;
 
 /// The config's providers. Whoever names a broken one is not told again: its own mistakes say it.
 #[derive(Default)]
@@ -200,7 +199,7 @@ fn simulated(
     site: &Site<'_>,
     mistakes: &mut Mistakes,
 ) -> Providers {
-    let mut providers = Providers::new();
+    let mut providers = Providers::default();
     for (name, addr) in demo {
         let provider = library.spec(name).and_then(|spec| provider::simulated(spec, *addr, site, mistakes));
         if let Some(provider) = provider {
@@ -215,8 +214,8 @@ fn aliases(
     providers: &Declared,
     default: Option<&Option<Arc<Provider>>>,
     mistakes: &mut Mistakes,
-) -> IndexMap<String, Alias> {
-    let mut aliases = IndexMap::new();
+) -> Names<Alias> {
+    let mut aliases = Names::default();
     for (name, section) in sections {
         if name.is_empty() {
             mistakes.add(section, "an alias needs a name");
@@ -287,7 +286,7 @@ fn limits(limits: &LimitsSection, mistakes: &mut Mistakes) {
     }
 }
 
-fn paths(config: &Config, mistakes: &mut Mistakes) -> HashMap<String, OperationRoute> {
+fn paths(config: &Config, mistakes: &mut Mistakes) -> Names<OperationRoute> {
     let mut paths = router::standard_paths();
     for route in &config.file.routes {
         let operation = route.operation.as_str();

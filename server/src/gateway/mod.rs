@@ -5,7 +5,6 @@ mod build;
 mod names;
 mod provider;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,6 +26,10 @@ pub(crate) use provider::Provider;
 /// The word in front of the simulator's models: `demo/<spec>[/<model>]`.
 pub(crate) const DEMO: &str = "demo";
 
+/// Looked up by names of clients, filled with names of the operator alone: no client can make them collide, so the
+/// hash need not be the strongest.
+pub(crate) type Names<V> = IndexMap<String, V, foldhash::fast::RandomState>;
+
 /// Everything a request needs, compiled from config and specs.
 pub struct Gateway {
     pub(crate) listen: String,
@@ -34,13 +37,13 @@ pub struct Gateway {
     pub(crate) identity: Option<Identity>,
     /// Which pages may talk to us, if any.
     pub(crate) cors: Option<Cors>,
-    pub(crate) providers: IndexMap<String, Arc<Provider>>,
+    pub(crate) providers: Names<Arc<Provider>>,
     /// Providers that the simulator plays, by spec.
-    pub(crate) demo: IndexMap<String, Arc<Provider>>,
-    pub(crate) aliases: IndexMap<String, Alias>,
+    pub(crate) demo: Names<Arc<Provider>>,
+    pub(crate) aliases: Names<Alias>,
     pub(crate) default_provider: Option<Arc<Provider>>,
     /// Paths that serve an operation: the standard ones and the config's.
-    pub(crate) paths: HashMap<String, OperationRoute>,
+    pub(crate) paths: Names<OperationRoute>,
     pub(crate) limits: LimitsSection,
     pub(crate) timeouts: TimeoutsSection,
     pub(crate) engine_limits: interlingua_engine::Limits,
@@ -130,10 +133,11 @@ impl Ids {
         let [high, low] = self.seed;
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let words = [mix(high.wrapping_add(turn)), mix(low ^ mix(turn))];
-        let digits = words.into_iter().flat_map(u64::to_be_bytes).flat_map(|byte| [byte >> 4, byte & 15]);
-        let mut id = String::with_capacity(32);
-        id.extend(digits.filter_map(|digit| char::from_digit(digit.into(), 16)));
-        id
+        let mut digits = [0; 32];
+        for (two, byte) in digits.chunks_exact_mut(2).zip(words.into_iter().flat_map(u64::to_be_bytes)) {
+            two.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        std::str::from_utf8(&digits).unwrap_or_default().to_owned()
     }
 
     /// An evenly spread number below `bound` (which is at least 1).
@@ -141,6 +145,10 @@ impl Ids {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         mix(self.seed[0] ^ mix(turn)) % bound.max(1)
     }
+}
+
+fn digit(value: u8) -> u8 {
+    if value < 10 { b'0' + value } else { b'a' - 10 + value }
 }
 
 /// The finaliser of `SplitMix64` (Steele, Lea, Flood 2014): a bijection, so distinct turns give distinct ids.

@@ -60,18 +60,19 @@ impl Gateway {
     }
 }
 
+fn is_bad(byte: u8) -> bool {
+    matches!(byte, 0..=31 | 127 | b'?' | b'#' | b'\\')
+}
+
 /// Refuses names that could change the meaning of an address they are put into.
 pub(crate) fn check(name: &str) -> Result<(), &'static str> {
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
         return Err("a model name has between 1 and 512 bytes");
     }
-    let is_bad = |c: char| c == '?' || c == '#' || c == '\\' || c.is_control();
-    let bad =
-        if name.is_ascii() { name.bytes().any(|byte| is_bad(byte.into())) } else { name.contains(is_bad) };
-    if bad {
+    if name.bytes().any(is_bad) || (!name.is_ascii() && name.contains(char::is_control)) {
         return Err("a model name has no `?`, `#`, `\\` and no control characters");
     }
-    if name.as_bytes().split(|byte| *byte == b'/').any(|segment| matches!(segment, b"." | b"..")) {
+    if name.contains('.') && name.split('/').any(|segment| matches!(segment, "." | "..")) {
         return Err("a model name has no `.` or `..` between slashes");
     }
     Ok(())

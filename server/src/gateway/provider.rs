@@ -17,6 +17,7 @@ use crate::config::{
     suggest, text,
 };
 use crate::gateway::build::Site;
+use crate::handler;
 use crate::telemetry::Secrets;
 use crate::upstream::{Address, Tls, Upstream, base_path};
 
@@ -26,6 +27,8 @@ pub(crate) struct Provider {
     pub(crate) program: Program,
     pub(crate) upstream: Upstream,
     pub(crate) waits: Waits,
+    /// What every translated call begins with: of whole answers, and of streams.
+    pub(crate) ours: [HeaderMap; 2],
     /// The operator's own headers for every call.
     pub(crate) headers: HeaderMap,
     /// Client headers that are passed on.
@@ -138,8 +141,10 @@ pub(crate) fn build(
     let credentials = credentials(name, section, &mut program, spec, site, mistakes)?;
     let tls = if address.tls { tls(section, site).map(Some) } else { Ok(None) };
     let tls = tls.map_err(|(at, message)| mistakes.add(&at, message)).ok()?;
+    let ours = [false, true].map(|stream| handler::our_headers(&address.authority, stream));
     Some(Arc::new(Provider {
         name: name.to_owned(),
+        ours,
         upstream: Upstream::new(address, tls, waits.connect),
         program,
         waits,
