@@ -138,8 +138,7 @@ impl<'a, 'o> Parser<'a, 'o> {
             arena,
             options: *options,
             // Without an early end, so that the compiler can take many bytes at once.
-            clean: text.len() >= LONG
-                && text.bytes().fold(0, |found, byte| found | u8::from(byte < 0x20)) == 0,
+            clean: text.len() >= LONG && text.bytes().fold(u8::MAX, u8::min) >= 0x20,
             twins: 0,
             items: arena.vec((text.len() / 64).clamp(8, 512)),
             members: arena.vec((text.len() / 48).clamp(8, 512)),
