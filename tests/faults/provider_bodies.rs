@@ -253,8 +253,7 @@ fn media() -> Vec<Fault> {
         fault("type/whole_answer_to_a_stream_of_no_type", |way| {
             says("text/plain", Way { live: false, ..way }.answer())
         })
-        .live(Broken(""))
-        .early(),
+        .live(Error(502, "upstream_not_stream")),
         fault("type/stream_to_a_whole_request", |way| {
             says("text/event-stream", Way { live: true, ..way }.answer())
         })

@@ -133,9 +133,47 @@ fn errors() -> Vec<Fault> {
             stream(way, &[&way.begin(), &data(r#"{"error":"Come back later"}"#), "data: [DONE]\n\n"])
         })
         .same(),
-        fault("stream/error_without_a_frame", |way| stream(way, &[&way.begin(), &way.error("x"), "\n\n"]))
-            .live(Broken("")),
-        fault("stream/json_without_a_frame", |way| stream(way, &[&way.error("x")])).live(Broken("")).early(),
+        told("stream/error_without_a_frame", |way| {
+            stream(way, &[&way.begin(), &way.error("Come back later"), "\n\n"])
+        }),
+        told("stream/error_without_a_frame_first", |way| stream(way, &[&way.error("Come back later")]))
+            .early(),
+        told("stream/error_without_a_frame_first_and_held", |way| {
+            open(way, &["\u{feff}", &way.error("Come back later"), "\r\n\r\n"]).hold()
+        })
+        .early(),
+        told("stream/error_without_a_frame_and_done", |way| {
+            stream(way, &[&way.error("Come back later"), "\n\n", &way.done()])
+        })
+        .early(),
+        told("stream/error_without_a_frame_in_lines", |way| {
+            let error = way.error("Come back later").replace('{', "{\n  ").replace(',', ",\n  ");
+            stream(way, &[&error])
+        })
+        .early(),
+        told("stream/error_without_a_frame_with_a_class", |way| {
+            let kind = if way.other { "rate_limit_error" } else { "rate_limit_exceeded" };
+            stream(way, &[&way.error("Come back later").replace("some_error", kind)])
+        })
+        .live(Error(429, "")),
+        fault("stream/error_without_a_frame_too_large", |way| {
+            open(way, &[&way.error("x")[..10]]).pour(piece("x".repeat(60_000)), 4096)
+        })
+        .live(Broken(""))
+        .early(),
+        fault("stream/json_without_a_frame", |way| stream(way, &[r#"{"status":"ok"}"#, "\n\n"]))
+            .live(Broken(""))
+            .early(),
+        fault("stream/whole_answer_without_a_frame", |way| {
+            stream(way, &[&Way { live: false, ..way }.answer()])
+        })
+        .live(Error(502, "upstream_not_stream")),
+        fault("stream/whole_answer_without_a_frame_in_the_middle", |way| {
+            amid(way, &(Way { live: false, ..way }.answer() + "\n\n"))
+        })
+        .live(Exact),
+        fault("stream/json_without_a_frame_in_the_middle", |way| amid(way, "{\"status\":\"ok\"}\n\n"))
+            .live(Exact),
         fault("stream/page_without_a_frame", |way| stream(way, &["<html>Bad gateway</html>\n\n"]))
             .live(Broken(""))
             .hides("Bad gateway")

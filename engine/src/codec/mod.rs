@@ -29,6 +29,14 @@ pub(crate) struct Frame<'f> {
     pub(crate) failed: bool,
 }
 
+impl Frame<'_> {
+    /// Whether it has nothing but lines that mean nothing.
+    #[inline]
+    pub(crate) fn is_unframed(&self) -> bool {
+        self.odd && self.data.is_empty()
+    }
+}
+
 /// Why a stream cannot be read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CodecError {

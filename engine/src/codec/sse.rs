@@ -81,7 +81,7 @@ impl Sse {
         Ok(None)
     }
 
-    /// The event that was not ended before the stream was, if it has data.
+    /// The event that was not ended before the stream was, if it has data or lines that mean nothing.
     pub(crate) fn last(&mut self) -> Result<Option<Frame<'_>>, CodecError> {
         let (from, to) = (self.line, self.buffer.len());
         if from < to {
@@ -91,7 +91,7 @@ impl Sse {
             self.field(from, end)?;
         }
         let found = self.finish_event(to);
-        if found.is_empty() { Ok(None) } else { self.frame(&found).map(Some) }
+        if found.lines == 0 && !found.odd { Ok(None) } else { self.frame(&found).map(Some) }
     }
 
     /// Moves over one line; returns where its text stands.
@@ -250,12 +250,6 @@ struct Found {
     data: Field,
     lines: usize,
     odd: bool,
-}
-
-impl Found {
-    fn is_empty(&self) -> bool {
-        self.lines == 0
-    }
 }
 
 impl Field {

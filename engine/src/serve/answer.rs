@@ -59,6 +59,20 @@ impl std::fmt::Debug for Decoded {
     }
 }
 
+/// Why a body is no answer.
+pub(super) enum Unread {
+    /// It is an error, in the provider's words.
+    Told(Failure),
+    /// It is neither.
+    Malformed(String),
+}
+
+impl Unread {
+    fn malformed(what: impl Into<String>) -> Self {
+        Unread::Malformed(what.into())
+    }
+}
+
 /// Where names that were changed on the way out stand in an answer.
 const ANSWER_NAMES: [&[&str]; 2] = [
     &["choices", "*", "message", "tool_calls", "*", "function", "name"],
@@ -81,40 +95,52 @@ impl Operation {
     /// The failure to tell the client, if the answer is an error after all (`errors.when`) or cannot
     /// be read.
     pub fn decode(&self, exchange: &Exchange, answer: &Answer<'_>) -> Result<Decoded, Failure> {
+        self.read(exchange, answer).map_err(|unread| match unread {
+            Unread::Told(failure) => failure,
+            Unread::Malformed(what) => Failure::malformed(&what),
+        })
+    }
+
+    /// The same; tells errors from what is no answer at all.
+    pub(super) fn read(&self, exchange: &Exchange, answer: &Answer<'_>) -> Result<Decoded, Unread> {
         let operation = self.via.as_deref().unwrap_or(self);
         let arena = Arena::for_body(answer.body.len());
         let text =
-            simdutf8::basic::from_utf8(answer.body).map_err(|_| Failure::malformed("it is not UTF-8"))?;
+            simdutf8::basic::from_utf8(answer.body).map_err(|_| Unread::malformed("it is not UTF-8"))?;
         let document = parse(text, &arena, &ParseOptions::lenient(DEFAULT_DEPTH))
-            .map_err(|error| Failure::malformed(&error.to_string()))?;
+            .map_err(|error| Unread::malformed(error.to_string()))?;
         let facts = operation.facts.of(exchange.fact_model());
         let inputs = operation.inputs(document, exchange, &answer.head, &facts);
         if let Some(failure) = operation.hidden_failure(&arena, &inputs, answer.body.len())? {
-            return Err(failure);
+            return Err(Unread::Told(failure));
         }
         let (standard, passes) = match &operation.response {
             None => {
                 if document.as_object().is_none() {
-                    return Err(Failure::malformed("it is not an object"));
+                    return Err(Unread::malformed("it is not an object"));
                 }
                 (document, self.via.is_none() && exchange.undo.is_empty())
             }
             Some(node) => {
                 let mut run = Run::new(&arena, inputs, operation.slots, answer.body.len());
-                let value = run.eval(node).map_err(|stop| Failure::malformed(&stop.message()))?;
+                let value = run.eval(node).map_err(|stop| Unread::malformed(stop.message()))?;
                 (value.open(&arena), false)
             }
         };
         let standard =
             ANSWER_NAMES.iter().fold(standard, |value, place| undo(value, place, &exchange.undo, &arena));
         if standard.as_object().is_none() {
-            return Err(Failure::malformed("nothing in it is an answer"));
+            return Err(Unread::malformed("nothing in it is an answer"));
         }
         if !holds_answer(operation.standard.name(), standard, operation.response.is_some()) {
             // Some providers tell errors under status 200.
             let failure = read_failure(&operation.errors, &arena, &inputs, answer.body.len());
             let told = failure.message != UNTOLD;
-            return Err(if told { failure } else { Failure::malformed("nothing in it is an answer") });
+            return Err(if told {
+                Unread::Told(failure)
+            } else {
+                Unread::malformed("nothing in it is an answer")
+            });
         }
         let choice = first_choice(standard);
         let decoded = Decoded {
@@ -184,17 +210,17 @@ impl Operation {
     }
 
     /// An error inside a 2xx answer.
-    pub(crate) fn hidden_failure<'a>(
+    fn hidden_failure<'a>(
         &'a self,
         arena: &'a Arena,
         inputs: &Inputs<'a>,
         bytes: usize,
-    ) -> Result<Option<Failure>, Failure> {
+    ) -> Result<Option<Failure>, Unread> {
         let Some(when) = &self.errors.when else {
             return Ok(None);
         };
         let mut run = Run::new(arena, *inputs, self.errors.slots, bytes);
-        let hit = run.test(when, Value::Absent).map_err(|stop| Failure::malformed(&stop.message()))?;
+        let hit = run.test(when, Value::Absent).map_err(|stop| Unread::malformed(stop.message()))?;
         if !hit {
             return Ok(None);
         }

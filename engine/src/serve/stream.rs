@@ -1,6 +1,6 @@
 //! A provider's stream to the client's.
 
-use super::answer::{AnswerHead, UNTOLD, any_message, read_failure};
+use super::answer::{Answer, AnswerHead, UNTOLD, Unread, any_message, read_failure};
 use super::assemble::{Assembler, DONE, Form, Wrong, write_failure};
 use super::failure::{Class, Failure};
 use super::observe::{Observer, Seen};
@@ -219,7 +219,9 @@ impl StreamDecoder {
             let whole = parse(frame.data, &scratch, &ParseOptions::lenient(DEFAULT_DEPTH)).is_ok();
             let stream = self.operation.stream.as_ref();
             let done = stream.and_then(|stream| stream.done.as_deref());
-            if whole || done == Some(frame.data.trim()) {
+            if frame.is_unframed() {
+                self.core.frame(&self.operation, &self.exchange, &frame, out);
+            } else if whole || done == Some(frame.data.trim()) {
                 self.core.frame(&self.operation, &self.exchange, &frame, out);
                 if self.core.mode == Mode::Pass && !out.is_empty() {
                     // An empty line ends an event.
@@ -306,6 +308,10 @@ impl Core {
             self.fail(failure, out);
             return;
         }
+        if frame.is_unframed() {
+            self.unframed(operation, exchange, frame, out);
+            return;
+        }
         if self.mode == Mode::Pass {
             self.pass(operation, exchange, frame, out);
             return;
@@ -322,6 +328,27 @@ impl Core {
             return;
         }
         Arena::passing(|arena| self.message(operation, exchange, stream, frame.event, data, arena, out));
+    }
+
+    /// Lines that mean nothing, unless together they are JSON: an error that nobody put into an event, or a
+    /// whole answer in a stream's place. In the middle of a stream the latter still means nothing.
+    #[cold]
+    fn unframed(&mut self, operation: &Operation, exchange: &Exchange, frame: &Frame<'_>, out: &mut Vec<u8>) {
+        let text = std::str::from_utf8(frame.raw).unwrap_or_default().trim();
+        if !text.starts_with(['{', '[']) {
+            return;
+        }
+        let head = AnswerHead { status: self.status, headers: &self.headers };
+        match operation.read(exchange, &Answer { head, body: text.as_bytes() }) {
+            Ok(_) if !self.assembler.has_begun() && !self.observer.first_seen => {
+                self.fail(no_stream(), out);
+            }
+            Err(Unread::Told(_)) => {
+                let failure = self.told(operation, exchange, &Frame { data: text, ..*frame });
+                self.fail(failure, out);
+            }
+            Ok(_) | Err(Unread::Malformed(_)) => {}
+        }
     }
 
     fn pass(&mut self, operation: &Operation, exchange: &Exchange, frame: &Frame<'_>, out: &mut Vec<u8>) {
@@ -781,6 +808,13 @@ impl Core {
 
 fn cut() -> Failure {
     Failure::new(502, Class::Server, "the provider's stream ended before the answer was complete")
+}
+
+fn no_stream() -> Failure {
+    let mut failure =
+        Failure::new(502, Class::Server, "the provider answered with something else than a stream");
+    failure.code = Some("upstream_not_stream".to_owned());
+    failure
 }
 
 /// An event without the lines around it that mean nothing.
