@@ -141,3 +141,70 @@ fn a_part_of_a_list_is_lost_by_name() {
     check(&program, &json!({ "stop": ["a", "b", "c"] }), &["stop"]);
     check(&program, &json!({ "stop": ["a", "b"] }), &[]);
 }
+
+/// What is computed for a fragment is carried where the fragment puts it, and not where it is given.
+#[test]
+fn an_argument_carries_where_it_is_read() {
+    let spec = |given: &str, body: &str| {
+        program_of(&format!(
+            "interlingua: 1\nprovider: x\nupstream: {{ url: \"https://x.example\" }}\n\
+             fragments:\n  pair: {{ a: $first, b: $second }}\n  inner: {{ $use: pair, $with: {{ first: $given, second: c }} }}\n\
+             \x20 body: {body}\n\
+             operations:\n  chat:\n    path: /x\n    response: $\n    request:\n      messages: $.messages\n\
+             \x20     x: {{ $use: body, $with: {{ given: {given} }} }}\n"
+        ))
+    };
+    let both = json!({ "user": "u", "seed": 3 });
+    for given in ["\"{{$.user}}-{{$.seed}}\"", "{ u: $.user, s: $.seed }", "[$.user, $.seed]"] {
+        // By nobody, in a condition alone, in a branch that is not taken.
+        for unread in [
+            "{ a: 1 }",
+            "{ $if: $given, a: 1 }",
+            "{ $if: \"$.top_p\", a: $given }",
+            "{ n: { $count: $given } }",
+        ] {
+            check(&spec(given, unread), &both, &["seed", "user"]);
+        }
+        for read in [
+            "{ a: $given }",
+            "{ $if: \"!($.top_p)\", a: $given }",
+            "{ $use: inner }",
+            "{ $use: pair, $with: { first: c, second: [$given] } }",
+            "{ $first: [$given, c] }",
+            "{ t: { $to_json: $given } }",
+        ] {
+            check(&spec(given, read), &both, &[]);
+        }
+        check(
+            &spec(given, "{ $use: pair, $with: { first: c, second: d, third: [$given] } }"),
+            &both,
+            &["seed", "user"],
+        );
+    }
+    check(&spec("{ u: $.user, s: $.seed }", "{ $merge: $given, z: 1 }"), &both, &[]);
+    check(&spec("[$.user, $.seed]", "{ $each: \"it in $given\", $do: { a: $it } }"), &both, &[]);
+    check(&spec("[$.user, $.seed]", "{ $each: \"it in $given\", $do: 1 }"), &both, &["seed", "user"]);
+    check(&spec("[$.user, $.seed]", "{ $concat: [$given, [1]] }"), &both, &[]);
+    check(&spec("\"{{$.user}}-{{$.seed}}\"", "\"<{{$given}}>\""), &both, &[]);
+    // What came of one of several carries that one.
+    let one = spec("{ $first: [$.user, { $to_json: $.seed }] }", "{ a: $given }");
+    check(&one, &both, &["seed"]);
+    let carried = |given, body| spec(given, body).operation("chat").unwrap().support().carried;
+    assert!(carried("[$.user]", "{ a: $given }").contains(&"user".to_owned()));
+    assert!(!carried("[$.user]", "{ a: 1 }").contains(&"user".to_owned()));
+}
+
+/// A loop runs a fragment again and again: each item's argument is its own.
+#[test]
+fn an_argument_in_a_loop_is_each_items_own() {
+    let program = program_of(
+        "interlingua: 1\nprovider: x\nupstream: { url: \"https://x.example\" }\n\
+         fragments:\n  named: { $if: \"$msg.role == 'user'\", n: $name }\n\
+         operations:\n  chat:\n    path: /x\n    response: $\n    request:\n      messages:\n\
+         \x20       $each: \"msg in $.messages\"\n\
+         \x20       $do: { c: $msg.content, r: $msg.role, x: { $use: named, $with: { msg: $msg, name: \"<{{$msg.name}}>\" } } }\n",
+    );
+    let messages = |last: &str| json!({ "messages": [{ "role": "user", "content": "Hi" }, { "role": last, "content": "Ho", "name": "Ada" }] });
+    check(&program, &messages("user"), &[]);
+    check(&program, &messages("assistant"), &["messages[].name"]);
+}

@@ -5,8 +5,8 @@ use crate::codes;
 use crate::diagnostic::{did_you_mean, quoted};
 use crate::json::{Arena, Value};
 use crate::program::ir::{
-    Base, Capture, Carried, Choice, Clamp, Cond, Const, Each, Fault, Find, FromJson, If, Join, Let, Lookup,
-    Member, Merge, Merging, Node, Pick, PickAt, Place, Source, Switch, Table,
+    Argument, Base, Capture, Carried, Choice, Clamp, Cond, Const, Each, Fault, Find, FromJson, If, Join, Let,
+    Lookup, Member, Merge, Merging, Node, Pick, PickAt, Place, Source, Switch, Table,
 };
 use crate::run::{Inputs, Run};
 use crate::spec::yaml::{At, Key, Kind, Node as Yaml};
@@ -365,7 +365,7 @@ impl<'s> Compiler<'s> {
         if let Some(covers) = find(members, "$covers") {
             let covered = self.covered(covers);
             carries.leaves = carries.leaves.union(covered);
-            self.shown = self.shown.union(covered);
+            self.reach.shown = self.reach.shown.union(covered);
         }
         match cond {
             Cond::Always(true) if carries.leaves.is_empty() => Some(then),
@@ -410,7 +410,7 @@ impl<'s> Compiler<'s> {
                 carried.leaves = carried.leaves.union(shape.leaves());
             }
         }
-        self.reads.leaves = self.reads.leaves.union(carried.leaves);
+        self.reach.reads.leaves = self.reach.reads.leaves.union(carried.leaves);
         carried
     }
 
@@ -420,8 +420,7 @@ impl<'s> Compiler<'s> {
             return (Carried::default(), None);
         }
         let carried = known.carried(self.standard);
-        self.reads.leaves = self.reads.leaves.union(carried.leaves);
-        self.reads.extras |= carried.extras;
+        self.reach.reads.add(&carried);
         (carried, self.leaf_name(known))
     }
 
@@ -677,7 +676,7 @@ impl<'s> Compiler<'s> {
                 let hidden: Box<[LeafSet]> =
                     members.iter().map(|(name, _)| self.member_leaves(known, name)).collect();
                 let shown = hidden.iter().fold(carries.leaves, |left, hidden| left.minus(*hidden));
-                self.shown = self.shown.union(shown);
+                self.reach.shown = self.reach.shown.union(shown);
                 let aliases = omit.iter().filter(|name| normal_name(name) != &***name);
                 let aliases = aliases.map(|name| (name.clone(), self.member_leaves(known, name))).collect();
                 Base { value, carries, hidden, aliases }
@@ -711,7 +710,7 @@ impl<'s> Compiler<'s> {
                 carries.extras &= !place.map_or(0, |place| 1 << place);
             }
         }
-        self.spread.add(&carries);
+        self.reach.spread.add(&carries);
         carries
     }
 
@@ -813,17 +812,29 @@ impl<'s> Compiler<'s> {
             );
             return None;
         }
-        let mut slots = Vec::new();
-        let arguments = find(members, "$with").and_then(Yaml::as_map).unwrap_or_default();
+        let given = find(members, "$with").and_then(Yaml::as_map).unwrap_or_default();
+        let mut arguments = Vec::new();
         let mut bound = Vec::new();
-        for (key, argument) in arguments {
-            let (node, known) = self.within(&key.text, |this| this.known(argument, false));
-            bound.push((key, node, known));
+        let mut taken = 0;
+        for (key, argument) in given {
+            let before = std::mem::take(&mut self.reach);
+            let (node, mut known) = self.within(&key.text, |this| this.known(argument, false));
+            let own = std::mem::replace(&mut self.reach, before);
+            let mut held = 0;
+            if self.holds(&node, known) {
+                held = self.free_bit(key.at, taken);
+                taken |= held;
+                known = Known::Held(held);
+            }
+            bound.push((key, node, known, held, own));
         }
         self.fragment_stack.push(name);
-        for (key, node, known) in bound {
+        self.held |= taken;
+        let mut reaches = Vec::new();
+        for (key, node, known, held, own) in bound {
             let slot = self.bind(key.at, &key.text, known);
-            slots.push((slot, Choice::new(node)));
+            arguments.push(Argument { slot, held, value: Choice::new(node) });
+            reaches.push((held, own));
         }
         let pointer = std::mem::take(&mut self.pointer);
         self.pointer = vec!["fragments".to_owned(), name.to_owned()];
@@ -835,12 +846,35 @@ impl<'s> Compiler<'s> {
             self.mapping(body, carry)
         };
         self.pointer = pointer;
-        self.forget(slots.len());
+        self.forget(arguments.len());
         self.fragment_stack.pop();
-        if slots.is_empty() {
+        self.held &= !taken;
+        let read = self.reach.reads.held | self.reach.spread.held;
+        for (_, own) in reaches.iter().filter(|(held, _)| *held == 0 || read & held != 0) {
+            self.reach.add(own);
+        }
+        self.reach.reads.held &= !taken;
+        self.reach.spread.held &= !taken;
+        if arguments.is_empty() {
             return Some(body);
         }
-        Some(Node::Let(Box::new(Let { slots: slots.into(), body: Choice::new(body) })))
+        Some(Node::Let(Box::new(Let { arguments: arguments.into(), body: Choice::new(body) })))
+    }
+
+    /// Whether it is for the readers of an argument to carry what it is made of.
+    fn holds(&self, node: &Node, known: Known) -> bool {
+        self.section == super::scope::Section::Request
+            && matches!(known, Known::Anything)
+            && !matches!(node, Node::Const(_) | Node::Path(_))
+    }
+
+    /// A bit that no argument in scope has, and none of these.
+    fn free_bit(&mut self, at: At, taken: u64) -> u64 {
+        let free = !(self.held | taken);
+        if free == 0 {
+            self.error(codes::TOO_MUCH_WORK, at, "more than 64 computed arguments in scope");
+        }
+        free & free.wrapping_neg()
     }
 }
 

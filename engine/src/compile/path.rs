@@ -46,7 +46,7 @@ impl Compiler<'_> {
         let mut lowered = self.query(at, text, &query.segments, None)?;
         if carry && self.section == Section::Request {
             let usual = lowered.known.carried(self.standard);
-            self.reads.add(&usual);
+            self.reach.reads.add(&usual);
             if !usual.is_empty() {
                 let picks = self.picked(&lowered);
                 lowered.path.carries = Some(Box::new(Reads { usual, plain: lowered.known.plain(), picks }));

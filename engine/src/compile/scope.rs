@@ -73,18 +73,24 @@ pub(crate) enum Known {
     Ordinary,
     /// A member outside the standard, by its place in the list of extras.
     Extra(u8),
+    /// A computed argument or a part of it, by its bit: what was carried into it is known when it runs.
+    Held(u64),
 }
 
 impl Known {
     pub(crate) fn carried(self, standard: Option<&'static Standard>) -> Carried {
         match self {
             Known::Anything => Carried::default(),
-            Known::Standard(shape) | Known::Field(shape) => Carried { leaves: shape.whole(), extras: 0 },
+            Known::Standard(shape) | Known::Field(shape) => {
+                Carried { leaves: shape.whole(), ..Carried::default() }
+            }
             Known::Ordinary => Carried {
                 leaves: standard.map_or_else(LeafSet::default, |it| it.request().whole()),
                 extras: u64::MAX,
+                held: 0,
             },
-            Known::Extra(place) => Carried { leaves: LeafSet::default(), extras: 1 << place },
+            Known::Extra(place) => Carried { extras: 1 << place, ..Carried::default() },
+            Known::Held(held) => Carried { held, ..Carried::default() },
         }
     }
 
@@ -94,7 +100,7 @@ impl Known {
             return None;
         };
         let leaves = shape.plain_text()?.leaves();
-        Some(Carried { leaves, extras: 0 })
+        Some(Carried { leaves, ..Carried::default() })
     }
 }
 
@@ -117,6 +123,24 @@ pub(crate) struct Local {
     pub(crate) known: Known,
     /// Fragment depth at which it was made.
     pub(crate) depth: usize,
+}
+
+/// What a mapping of the request can carry.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reach {
+    pub(crate) reads: Carried,
+    /// What spread objects can carry.
+    pub(crate) spread: Carried,
+    /// What `explain` shows as carried beside `reads`: spread leaves that no member hides, and leaves that are covered.
+    pub(crate) shown: LeafSet,
+}
+
+impl Reach {
+    pub(crate) fn add(&mut self, other: &Reach) {
+        self.reads.add(&other.reads);
+        self.spread.add(&other.spread);
+        self.shown = self.shown.union(other.shown);
+    }
 }
 
 /// A config variable's value while compiling.
@@ -160,12 +184,10 @@ pub(crate) struct Compiler<'s> {
     pub(crate) request_fields: BTreeSet<String>,
     /// Headers of the answer that programs read.
     pub(crate) header_names: BTreeSet<String>,
-    /// Everything the request's mapping can carry.
-    pub(crate) reads: Carried,
-    /// What spread objects can carry.
-    pub(crate) spread: Carried,
-    /// What `explain` shows as carried beside `reads`: spread leaves that no member hides, and leaves that are covered.
-    pub(crate) shown: LeafSet,
+    /// What the request's mapping can carry.
+    pub(crate) reach: Reach,
+    /// Bits of the computed arguments in scope.
+    pub(crate) held: u64,
     /// Whether the request's mapping reads the normalised request.
     pub(crate) documents: bool,
     /// What the mapping of a stream's usage reads, while it is compiled.

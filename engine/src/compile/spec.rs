@@ -1,13 +1,13 @@
 //! A resolved spec and its settings to a program.
 
 use super::mapping::find;
-use super::scope::{Compiler, Known, Section, Setting};
+use super::scope::{Compiler, Known, Reach, Section, Setting};
 use crate::codes;
 use crate::diagnostic::{SpecError, did_you_mean};
 use crate::json::{Arena, Value};
 use crate::program::facts::{Facts, Glob, Rule as FactRule};
 use crate::program::head::{Address, Header};
-use crate::program::ir::{Carried, Cond, Const, Index, Node, Place, Root};
+use crate::program::ir::{Cond, Const, Index, Node, Place, Root};
 use crate::program::needs::Needs;
 use crate::program::pass::{Call, Pass};
 use crate::program::rename::{Renames, Rule};
@@ -106,9 +106,8 @@ impl<'s> Compiler<'s> {
             extras: Vec::new(),
             request_fields: BTreeSet::new(),
             header_names: BTreeSet::new(),
-            reads: Carried::default(),
-            spread: Carried::default(),
-            shown: LeafSet::default(),
+            reach: Reach::default(),
+            held: 0,
             documents: false,
             counted: super::scope::Counted::default(),
             usages: Vec::new(),
@@ -363,9 +362,7 @@ impl<'s> Compiler<'s> {
         self.extras.clear();
         self.indexes.clear();
         self.request_fields.clear();
-        self.reads = Carried::default();
-        self.spread = Carried::default();
-        self.shown = LeafSet::default();
+        self.reach = Reach::default();
         self.documents = false;
         let compiled = match body.get("via").and_then(Yaml::as_str) {
             Some(via) => self.bridged(key, via, standard, shared, done),
@@ -475,9 +472,9 @@ impl<'s> Compiler<'s> {
         self.secrets_allowed = false;
         let stream_head = body.get("stream").map(|stream| self.stream_head(stream));
         let request_slots = self.slots;
-        let shown = self.shown.union(self.reads.leaves);
-        let mut reads = self.reads;
-        reads.add(&self.spread);
+        let shown = self.reach.shown.union(self.reach.reads.leaves);
+        let mut reads = self.reach.reads;
+        reads.add(&self.reach.spread);
         let documents = self.documents;
 
         self.enter(Section::Response, Some(standard));

@@ -139,16 +139,19 @@ pub(crate) struct Carried {
     pub(crate) leaves: LeafSet,
     /// Members the standard does not have, by their place in the operation's list of extras.
     pub(crate) extras: u64,
+    /// Computed arguments, by their bits: what was carried into them is carried by who reads them.
+    pub(crate) held: u64,
 }
 
 impl Carried {
     pub(crate) fn is_empty(&self) -> bool {
-        self.leaves.is_empty() && self.extras == 0
+        self.leaves.is_empty() && self.extras == 0 && self.held == 0
     }
 
     pub(crate) fn add(&mut self, other: &Carried) {
         self.leaves = self.leaves.union(other.leaves);
         self.extras |= other.extras;
+        self.held |= other.held;
     }
 }
 
@@ -501,8 +504,16 @@ pub(crate) enum PickAt {
 
 #[derive(Debug)]
 pub(crate) struct Let {
-    pub(crate) slots: Box<[(u16, Choice)]>,
+    pub(crate) arguments: Box<[Argument]>,
     pub(crate) body: Choice,
+}
+
+#[derive(Debug)]
+pub(crate) struct Argument {
+    pub(crate) slot: u16,
+    /// The bit of a computed one in [`Carried::held`], 0 for others.
+    pub(crate) held: u64,
+    pub(crate) value: Choice,
 }
 
 #[derive(Debug)]

@@ -170,7 +170,7 @@ fn stays<'n>(node: &'n Node, slots: &Slots<'n>) -> bool {
 }
 
 fn bound<'n>(binding: &'n Let, slots: &Slots<'n>) -> Vec<(u16, &'n Node)> {
-    let inner = binding.slots.iter().map(|(slot, choice)| (*slot, &choice.node));
+    let inner = binding.arguments.iter().map(|argument| (argument.slot, &argument.value.node));
     slots.iter().copied().chain(inner).collect()
 }
 

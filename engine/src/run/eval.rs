@@ -540,16 +540,34 @@ impl<'a> Run<'a> {
         if !binding.body.needs.met_by(self.inputs.present) {
             return Ok(Value::Absent);
         }
-        self.burn(binding.slots.len())?;
-        for (slot, choice) in &binding.slots {
-            let value = if choice.needs.met_by(self.inputs.present) {
-                self.eval(&choice.node)?
-            } else {
-                Value::Absent
+        self.burn(binding.arguments.len())?;
+        let mut kept = self.arena.vec(0);
+        let mut bits = 0;
+        for argument in &binding.arguments {
+            let value = match &argument.value {
+                choice if !choice.needs.met_by(self.inputs.present) => Value::Absent,
+                choice if argument.held == 0 => self.eval(&choice.node)?,
+                choice => {
+                    let before = self.swap_carried(&Carried::default());
+                    let value = self.eval(&choice.node)?;
+                    let own = self.swap_carried(&before);
+                    if !own.is_empty() {
+                        kept.push((argument.held, own));
+                        bits |= argument.held;
+                    }
+                    value
+                }
             };
-            self.set_slot(*slot, value);
+            self.set_slot(argument.slot, value);
         }
-        self.eval(&binding.body.node)
+        let value = self.eval(&binding.body.node)?;
+        // An argument that nobody reads carries nothing.
+        let read = self.held & bits;
+        self.held &= !bits;
+        for (_, own) in kept.iter().filter(|(bit, _)| read & bit != 0) {
+            self.carry(own);
+        }
+        Ok(value)
     }
 }
 

@@ -117,6 +117,8 @@ pub(crate) struct Run<'a> {
     pub(crate) fuel: u64,
     pub(crate) carried: LeafSet,
     pub(crate) extras: u64,
+    /// Computed arguments that were read where it carries.
+    pub(crate) held: u64,
     /// Leaves whose value a table or a switch did not know, by name.
     pub(crate) losses: Vec<&'a str>,
     /// Leaves whose value was brought within bounds.
@@ -137,6 +139,7 @@ impl<'a> Run<'a> {
             fuel: (BASE_FUEL + FUEL_PER_BYTE * bytes as u64).min(MAX_FUEL),
             carried: LeafSet::default(),
             extras: 0,
+            held: 0,
             losses: Vec::new(),
             changes: Vec::new(),
         }
@@ -158,6 +161,16 @@ impl<'a> Run<'a> {
     pub(crate) fn carry(&mut self, carried: &Carried) {
         self.carried = self.carried.union(carried.leaves);
         self.extras |= carried.extras;
+        self.held |= carried.held;
+    }
+
+    /// Starts to collect what is carried anew; returns what was before.
+    pub(crate) fn swap_carried(&mut self, with: &Carried) -> Carried {
+        Carried {
+            leaves: std::mem::replace(&mut self.carried, with.leaves),
+            extras: std::mem::replace(&mut self.extras, with.extras),
+            held: std::mem::replace(&mut self.held, with.held),
+        }
     }
 
     pub(crate) fn lose(&mut self, leaf: Option<&'a str>) {
