@@ -37,6 +37,7 @@ impl<'s> Compiler<'s> {
                 open: find(members, "$open").and_then(Yaml::as_bool) == Some(true),
             },
             "$base64" => How::ToBase64,
+            "$join_base64" => How::JoinBase64,
             "$from_base64" => How::FromBase64(self.argument(members, "$default", carry)),
             _ => return None,
         };

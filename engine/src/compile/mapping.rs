@@ -40,6 +40,7 @@ const OPERATORS: &[Operator] = &[
     op("$to_json", &[], false),
     op("$base64", &[], false),
     op("$from_base64", &["$default"], false),
+    op("$join_base64", &[], false),
     op("$json_schema", &["$rules"], false),
     op("$sum", &[], false),
     op("$clamp", &["$min", "$max"], false),

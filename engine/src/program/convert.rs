@@ -20,6 +20,8 @@ pub(crate) enum How {
     ToBase64,
     /// Base64 to a text; what there is instead, where it is none.
     FromBase64(Option<Node>),
+    /// Texts that are base64, each of its own bytes, to the base64 of all bytes.
+    JoinBase64,
     /// An object to the list of its entries.
     Entries,
     /// A text to the texts between the matches.

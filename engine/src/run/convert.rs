@@ -69,6 +69,27 @@ impl<'a> Run<'a> {
                 self.burn(text.len() / 8)?;
                 Ok(Value::Text(self.arena.alloc_str(&base64::encode(text.as_bytes()))))
             }
+            How::JoinBase64 => {
+                let pieces = value.open(self.arena);
+                let pieces = pieces.as_array().unwrap_or(std::slice::from_ref(&pieces));
+                self.burn(pieces.len())?;
+                let mut bytes = Vec::new();
+                for piece in pieces {
+                    let Some(piece) = self.plain(*piece) else { continue };
+                    self.burn(piece.len() / 8)?;
+                    let Some(more) = base64::decode(piece) else {
+                        let message = format!("`{}` is not base64", convert.name);
+                        return Err(Stop::refused(message, Some(&convert.name)));
+                    };
+                    bytes.extend_from_slice(&more);
+                }
+                self.burn(bytes.len() / 8)?;
+                Ok(if bytes.is_empty() {
+                    Value::Absent
+                } else {
+                    Value::Text(self.arena.alloc_str(&base64::encode(&bytes)))
+                })
+            }
             How::FromBase64(default) => {
                 let Some(text) = self.plain(value) else { return Ok(Value::Absent) };
                 self.burn(text.len() / 8)?;

@@ -364,6 +364,16 @@ pub(crate) const KEYS: &[OperatorKey] = &[
         ],
     ),
     operator_key(
+        "$join_base64",
+        Form::Template,
+        &[],
+        [
+            "Base64 of bytes in pieces",
+            "One base64 of the bytes of all items, one after the other; each item is base64 of its own, in either alphabet, padded or not. A malformed one is a 400 in requests and an upstream error in answers.",
+            r#"{ "$join_base64": "$state.pieces" }"#,
+        ],
+    ),
+    operator_key(
         "$json_schema",
         Form::Template,
         &["$rules"],
