@@ -319,27 +319,58 @@ pub(crate) fn pointer_join(parent: &str, key: &str) -> String {
 /// The word among several that a misspelt one probably means.
 ///
 /// Swapped, missing, additional and wrong characters cost one each; words that differ in more than a third are not
-/// suggested, nor is anything for words of more than 64 characters.
+/// suggested, nor is anything for words of more than 64 characters. Where there are very many names, only the first
+/// of similar length are compared: thousands of mistakes among thousands of names are told in no time.
 pub(crate) fn suggest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    const MAX_CHARS: usize = 64;
-    let typed: Vec<char> = word.chars().take(MAX_CHARS + 1).flat_map(char::to_lowercase).collect();
-    if typed.len() > MAX_CHARS {
-        return None;
+    nearest(word, among).0
+}
+
+/// Longest word that is compared, in characters.
+const MAX_COMPARED_CHARS: usize = 64;
+
+/// Names of similar length that one word is compared with.
+const MAX_COMPARED: usize = 256;
+
+/// Names that are looked at for one word; behind them nobody needs to gather any.
+pub(crate) const MAX_CANDIDATES: usize = 8192;
+
+/// The word that is near, and how many names were compared with the one that was typed.
+fn nearest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> (Option<&'a str>, usize) {
+    let mut compared = 0;
+    let typed: Vec<char> = word.chars().take(MAX_COMPARED_CHARS + 1).flat_map(char::to_lowercase).collect();
+    if typed.len() > MAX_COMPARED_CHARS {
+        return (None, compared);
     }
     let mut best: Option<(usize, &'a str)> = None;
-    for candidate in among {
-        let wanted: Vec<char> = candidate.chars().take(MAX_CHARS + 1).flat_map(char::to_lowercase).collect();
-        let allowed = (typed.len().max(wanted.len()) / 3).clamp(1, 3);
-        if wanted.len() > MAX_CHARS || typed.len().abs_diff(wanted.len()) > allowed {
+    for candidate in among.take(MAX_CANDIDATES) {
+        let wanted = candidate.chars().take(MAX_COMPARED_CHARS + 1).flat_map(char::to_lowercase);
+        let chars = wanted.clone().count();
+        let allowed = (typed.len().max(chars) / 3).clamp(1, 3);
+        if chars > MAX_COMPARED_CHARS || typed.len().abs_diff(chars) > allowed {
             continue;
         }
+        if compared == MAX_COMPARED {
+            break;
+        }
+        compared += 1;
+        let wanted: Vec<char> = wanted.collect();
         let distance = distance(&typed, &wanted);
         // A single letter is not a misspelling of every other single letter.
         if distance <= allowed && distance < wanted.len() && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, candidate));
         }
     }
-    best.map(|(_, candidate)| candidate)
+    (best.map(|(_, candidate)| candidate), compared)
+}
+
+/// Names that one help line lists.
+const MAX_LISTED: usize = 100;
+
+/// Names for a help line, with commas; what is too many is left out.
+pub(crate) fn listed<'a>(mut names: impl Iterator<Item = &'a str>) -> String {
+    let first: Vec<&str> = names.by_ref().take(MAX_LISTED).collect();
+    let more = if names.next().is_some() { ", ..." } else { "" };
+    format!("{}{more}", first.join(", "))
 }
 
 /// Edit distance with swaps of neighbours (optimal string alignment), in three rows.
@@ -393,6 +424,30 @@ mod tests {
         check_suggestion("temperature", None);
         check_suggestion(&"m".repeat(100_000), None);
         check_suggestion("", None);
+    }
+
+    /// A library of 5,000 specs in which 1,000 extend what is not there.
+    #[test]
+    fn suggestions_among_very_many_names_are_bounded() {
+        let names: Vec<String> = (0..5_000).map(|n| format!("provider-{n:04}")).collect();
+        for n in 0..1_000 {
+            let (near, compared) = nearest(&format!("provider_{n:04}"), names.iter().map(String::as_str));
+            assert_eq!(compared, MAX_COMPARED);
+            assert!(n >= MAX_COMPARED || near == Some(names[n].as_str()), "{near:?}");
+        }
+        // Those of other lengths do not count, however many there are.
+        let long = (0..5_000).map(|_| "a-provider-of-a-much-longer-name");
+        let (near, compared) = nearest("moon", long.chain(["mono", "another"]));
+        assert_eq!((near, compared), (Some("mono"), 1));
+        let endless = std::iter::repeat("a-provider-of-a-much-longer-name");
+        assert_eq!(nearest("moon", endless), (None, 0));
+    }
+
+    #[test]
+    fn lists_of_names_end() {
+        assert_eq!(listed(["a", "b"].into_iter()), "a, b");
+        assert_eq!(listed(std::iter::repeat_n("a", MAX_LISTED)), vec!["a"; MAX_LISTED].join(", "));
+        assert!(listed(std::iter::repeat("a")).ends_with("a, a, ..."));
     }
 
     #[test]

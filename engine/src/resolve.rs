@@ -6,7 +6,7 @@
 pub(crate) mod merge;
 mod rules;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::codes;
 use crate::diagnostic::{Diagnostics, Sources, SpecError, did_you_mean, pointer_join, quoted};
@@ -55,7 +55,7 @@ pub(crate) fn resolve(sources: Vec<Source>, sound: usize) -> (Vec<Resolved>, Dia
         diagnostics.push(SpecError::new(codes::TOO_MANY_FILES, At::file(0), "", message));
     }
     let sound = u16::try_from(sound).unwrap_or(u16::MAX);
-    let mut loader = Loader { files: BTreeMap::new(), names: HashMap::new(), sound, diagnostics };
+    let mut loader = Loader { files: BTreeMap::new(), names: BTreeMap::new(), sound, diagnostics };
     for (id, path, text) in sources.iter() {
         loader.read(id, path, text);
     }
@@ -81,7 +81,7 @@ enum State {
 
 struct Loader {
     files: BTreeMap<u16, File>,
-    names: HashMap<String, u16>,
+    names: BTreeMap<String, u16>,
     /// Files with a smaller number are known to be without mistakes.
     sound: u16,
     diagnostics: Diagnostics,
@@ -196,7 +196,7 @@ impl Loader {
 
     /// The names of all files, sorted.
     fn known(&self) -> impl Iterator<Item = &str> {
-        self.names.keys().map(String::as_str).collect::<std::collections::BTreeSet<_>>().into_iter()
+        self.names.keys().map(String::as_str)
     }
 
     /// Settles a file after its parents: walks up to the first that is settled, then down again.

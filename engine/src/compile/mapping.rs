@@ -2,7 +2,7 @@
 
 use super::scope::{Compiler, Known, MAX_NESTING, normal_name};
 use crate::codes;
-use crate::diagnostic::{did_you_mean, quoted};
+use crate::diagnostic::{MAX_CANDIDATES, did_you_mean, quoted};
 use crate::json::{Arena, Value};
 use crate::program::ir::{
     Argument, Base, Capture, Carried, Choice, Clamp, Cond, Const, Each, Fault, Find, FromJson, If, Join, Let,
@@ -543,8 +543,7 @@ impl<'s> Compiler<'s> {
         if let Some(table) = self.tables.get(name) {
             return Some(Arc::clone(table));
         }
-        let mut names: Vec<&'s str> = self.tables.keys().copied().collect();
-        names.sort_unstable();
+        let names: Vec<&'s str> = self.tables.keys().take(MAX_CANDIDATES).copied().collect();
         self.unknown(
             codes::UNKNOWN_TABLE,
             yaml.at,
@@ -793,8 +792,7 @@ impl<'s> Compiler<'s> {
     fn fragment(&mut self, value: &'s Yaml, members: &'s [(Key, Yaml)], carry: bool) -> Option<Node> {
         let name = self.text_of("$use", value)?;
         let Some((name, body)) = self.fragments.get_key_value(name).map(|(name, body)| (*name, *body)) else {
-            let mut names: Vec<&'s str> = self.fragments.keys().copied().collect();
-            names.sort_unstable();
+            let names: Vec<&'s str> = self.fragments.keys().take(MAX_CANDIDATES).copied().collect();
             self.unknown(
                 codes::UNKNOWN_FRAGMENT,
                 value.at,

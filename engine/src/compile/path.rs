@@ -3,7 +3,7 @@
 
 use super::scope::{Compiler, Known, Section, Setting, constant, normal_name};
 use crate::codes;
-use crate::diagnostic::quoted;
+use crate::diagnostic::{listed, quoted};
 use crate::program::ir::{Comparator, Cond, Const, Operand, Path, Pattern, Reads, Root, Step};
 use crate::program::stream::state_bit;
 use crate::spec::yaml::At;
@@ -382,7 +382,7 @@ impl Compiler<'_> {
                 None
             }
             _ => {
-                let known = known.join(", ");
+                let known = listed(known.iter().copied());
                 self.error_with(
                     code,
                     at,

@@ -2,14 +2,14 @@
 //! them, and the mistakes found so far. Knows nothing of how a mapping runs.
 
 use crate::codes::{self, Code};
-use crate::diagnostic::{SpecError, did_you_mean, pointer_join};
+use crate::diagnostic::{MAX_CANDIDATES, SpecError, did_you_mean, listed, pointer_join};
 use crate::program::ir::{Carried, Const, Place, Table};
 use crate::program::stream::Counts;
 use crate::spec::yaml::{At, Node as Yaml};
 use crate::standard::{LeafSet, Shape, Standard};
 use jsonpath_rust::parser::model::JpQuery;
 use regex::Regex;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Nodes one spec may compile to, fragments expanded.
@@ -154,9 +154,9 @@ pub(crate) enum Setting {
 /// Everything the compiler of one spec knows.
 pub(crate) struct Compiler<'s> {
     pub(crate) errors: Vec<SpecError>,
-    pub(crate) tables: HashMap<&'s str, Arc<Table>>,
-    pub(crate) fragments: HashMap<&'s str, &'s Yaml>,
-    pub(crate) settings: HashMap<String, Setting>,
+    pub(crate) tables: BTreeMap<&'s str, Arc<Table>>,
+    pub(crate) fragments: BTreeMap<&'s str, &'s Yaml>,
+    pub(crate) settings: BTreeMap<String, Setting>,
     /// Members of answers that the standard format does not have.
     pub(crate) extensions: Vec<&'s str>,
     pub(crate) facts: Vec<String>,
@@ -227,12 +227,8 @@ impl Compiler<'_> {
         among: impl Iterator<Item = &'n str> + Clone,
     ) {
         let help = did_you_mean(word, among.clone()).unwrap_or_else(|| {
-            let all: Vec<&str> = among.collect();
-            if all.is_empty() {
-                "there is none here".to_owned()
-            } else {
-                format!("known here: {}", all.join(", "))
-            }
+            let all = listed(among);
+            if all.is_empty() { "there is none here".to_owned() } else { format!("known here: {all}") }
         });
         self.error_with(code, at, message, help);
     }
@@ -311,7 +307,7 @@ impl Compiler<'_> {
         if let Some(setting) = self.settings.get(name) {
             return Some(setting.clone());
         }
-        let names: Vec<String> = self.settings.keys().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        let names: Vec<String> = self.settings.keys().take(MAX_CANDIDATES).cloned().collect();
         self.unknown(
             codes::UNKNOWN_VARIABLE,
             at,

@@ -19,7 +19,7 @@ use crate::spec::model::PASSING;
 use crate::spec::yaml::{Key, Node as Yaml};
 use crate::standard::{LeafSet, OPERATIONS, Standard, passing, standard};
 use indexmap::IndexMap;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Compiles a resolved spec. `check`: settings may be missing (a spec is being checked, not served).
@@ -84,9 +84,9 @@ impl<'s> Compiler<'s> {
     pub(crate) fn new(tree: &'s Yaml) -> Self {
         let mut compiler = Compiler {
             errors: Vec::new(),
-            tables: HashMap::new(),
-            fragments: HashMap::new(),
-            settings: HashMap::new(),
+            tables: BTreeMap::new(),
+            fragments: BTreeMap::new(),
+            settings: BTreeMap::new(),
             extensions: Vec::new(),
             facts: Vec::new(),
             captures: Vec::new(),

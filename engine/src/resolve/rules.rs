@@ -4,7 +4,7 @@
 
 use super::{Key, Node};
 use crate::codes::{self, Code};
-use crate::diagnostic::{SpecError, did_you_mean, pointer_join, quoted};
+use crate::diagnostic::{SpecError, did_you_mean, listed, pointer_join, quoted};
 use crate::program::pass::WEBSOCKET;
 
 /// Names in a provider's section of the configuration that are no variables of a spec.
@@ -141,7 +141,7 @@ impl Check {
             for (key, _) in chosen.iter().filter(|(key, _)| !values.contains(&&*key.text)) {
                 let message = format!("{} is no value of {}", quoted(&key.text), quoted(name));
                 let help = did_you_mean(&key.text, values.iter().copied())
-                    .unwrap_or_else(|| format!("its `enum` has {}", values.join(", ")));
+                    .unwrap_or_else(|| format!("its `enum` has {}", listed(values.iter().copied())));
                 rules.within(&key.text, |rules| {
                     rules.error_at_key(codes::VARIANTS_SHAPE, key, message, help);
                 });
@@ -313,7 +313,7 @@ impl Check {
         let others: Vec<&str> = others.filter(usable).map(|(other, _)| &*other.text).collect();
         let help = did_you_mean(name, others.iter().copied()).unwrap_or_else(|| match others.as_slice() {
             [] => "describe the call itself".to_owned(),
-            _ => format!("one of these: {}", others.join(", ")),
+            _ => format!("one of these: {}", listed(others.iter().copied())),
         });
         match target {
             Some(_) if *key.text == *name => {
