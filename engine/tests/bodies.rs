@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Rng, dialects, encode, minimal, operations, program, program_of, root};
+use common::{Rng, dialects, encode, minimal, operations, program, program_with, root};
 use interlingua_engine::{Answer, AnswerHead, Arena, Encoded, Operation, ParseOptions, Refusal, parse};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeSet;
@@ -524,8 +524,9 @@ fn any_answer_through_every_program() {
 /// Completions through chat: what chat says in another way stands there once, in requests and in answers.
 #[test]
 fn members_of_chat_in_completions() {
-    let spec = "interlingua: 1\nprovider: x\nupstream: { url: \"https://x.example\" }\noperations:\n  chat: { path: /x, request: $std, response: $ }\n  completions: { via: chat }\n";
-    let program = program_of(spec);
+    let spec =
+        "operations:\n  chat: { path: /x, request: $std, response: $ }\n  completions: { via: chat }\n";
+    let program = program_with(spec);
     let operation = program.operation("completions").unwrap();
     for (body, param) in [
         (r#"{"model":"m","prompt":"Hi","messages":[{"role":"user","content":"No"}]}"#, "messages"),
@@ -614,11 +615,8 @@ fn work_grows_with_the_body_only() {
 #[test]
 fn wide_objects_are_merged_in_linear_time() {
     const MANY: usize = 150_000;
-    let program = program_of(
-        "interlingua: 1
-provider: x
-upstream: { url: https://api.example.com }
-operations:
+    let program = program_with(
+        "operations:
   chat: { path: /chat, request: { $merge: [$std, $std], model: $model }, response: $ }
 ",
     );

@@ -2,12 +2,12 @@
 
 mod common;
 
-use common::{cases, encode, minimal, operations, program_of};
+use common::{cases, encode, minimal, operations, program_with};
 use interlingua_engine::{Answer, AnswerHead, Failure};
 
 fn failure(errors: &str, status: u16, body: &str) -> Failure {
-    let program = program_of(&format!(
-        "interlingua: 1\nprovider: x\nupstream: {{ url: \"https://x.example\" }}\nerrors: {errors}\noperations: {{ chat: {{ path: /x, request: {{ model: $model }}, response: $ }} }}\n"
+    let program = program_with(&format!(
+        "errors: {errors}\noperations: {{ chat: {{ path: /x, request: {{ model: $model }}, response: $ }} }}\n"
     ));
     let operation = program.operation("chat").unwrap();
     let encoded = encode(operation, minimal("chat").to_string().as_bytes(), "m").unwrap();

@@ -2,14 +2,12 @@
 
 mod common;
 
-use common::{encode, minimal, program_of};
+use common::{HEAD, encode, minimal, program_with};
 use interlingua_engine::{Library, Program, Source};
 use serde_json::{Value as Json, json};
 
-const HEAD: &str = "interlingua: 1\nprovider: x\nupstream: { url: \"https://x.example\" }\n";
-
 fn spec(text: &str) -> Program {
-    program_of(&format!("{HEAD}{text}"))
+    program_with(text)
 }
 
 fn mistakes(text: &str) -> String {

@@ -2,14 +2,13 @@
 
 mod common;
 
-use common::{encode, program_of};
-use interlingua_engine::Program;
+use common::{HEAD, encode, program_of, program_with};
+use interlingua_engine::{Library, Program, Source};
 use serde_json::{Value as Json, json};
 
 fn spec(request: &str) -> Program {
-    program_of(&format!(
-        "interlingua: 1\nprovider: x\nupstream: {{ url: \"https://x.example\" }}\n\
-         tables: {{ tier: {{ auto: a }}, mode: {{ auto: a, none: n }} }}\n\
+    program_with(&format!(
+        "tables: {{ tier: {{ auto: a }}, mode: {{ auto: a, none: n }} }}\n\
          operations:\n  chat:\n    path: /x\n    response: $\n    request:\n{request}"
     ))
 }
@@ -146,9 +145,8 @@ fn a_part_of_a_list_is_lost_by_name() {
 #[test]
 fn an_argument_carries_where_it_is_read() {
     let spec = |given: &str, body: &str| {
-        program_of(&format!(
-            "interlingua: 1\nprovider: x\nupstream: {{ url: \"https://x.example\" }}\n\
-             fragments:\n  pair: {{ a: $first, b: $second }}\n  inner: {{ $use: pair, $with: {{ first: $given, second: c }} }}\n\
+        program_with(&format!(
+            "fragments:\n  pair: {{ a: $first, b: $second }}\n  inner: {{ $use: pair, $with: {{ first: $given, second: c }} }}\n\
              \x20 body: {body}\n\
              operations:\n  chat:\n    path: /x\n    response: $\n    request:\n      messages: $.messages\n\
              \x20     x: {{ $use: body, $with: {{ given: {given} }} }}\n"
@@ -197,9 +195,8 @@ fn an_argument_carries_where_it_is_read() {
 /// A loop runs a fragment again and again: each item's argument is its own.
 #[test]
 fn an_argument_in_a_loop_is_each_items_own() {
-    let program = program_of(
-        "interlingua: 1\nprovider: x\nupstream: { url: \"https://x.example\" }\n\
-         fragments:\n  named: { $if: \"$msg.role == 'user'\", n: $name }\n\
+    let program = program_with(
+        "fragments:\n  named: { $if: \"$msg.role == 'user'\", n: $name }\n\
          operations:\n  chat:\n    path: /x\n    response: $\n    request:\n      messages:\n\
          \x20       $each: \"msg in $.messages\"\n\
          \x20       $do: { c: $msg.content, r: $msg.role, x: { $use: named, $with: { msg: $msg, name: \"<{{$msg.name}}>\" } } }\n",
@@ -207,4 +204,21 @@ fn an_argument_in_a_loop_is_each_items_own() {
     let messages = |last: &str| json!({ "messages": [{ "role": "user", "content": "Hi" }, { "role": last, "content": "Ho", "name": "Ada" }] });
     check(&program, &messages("user"), &[]);
     check(&program, &messages("assistant"), &["messages[].name"]);
+}
+
+#[test]
+fn computed_arguments_in_scope_are_bounded() {
+    let given = |many: usize| {
+        let all: Vec<String> = (0..many).map(|nth| format!("a{nth}: \"<{{{{$.user}}}}>\"")).collect();
+        let text = format!(
+            "{HEAD}fragments:\n  last: {{ a: $a0, b: $a63 }}\n\
+             operations:\n  chat:\n    path: /x\n    response: $\n    request: {{ $use: last, $with: {{ {} }} }}\n",
+            all.join(", ")
+        );
+        Library::load([Source { path: "x.yaml".to_owned(), text }])
+            .map(drop)
+            .map_err(|errors| errors.to_string())
+    };
+    assert_eq!(given(64), Ok(()));
+    assert!(given(65).unwrap_err().contains("more than 64 computed arguments in scope"));
 }

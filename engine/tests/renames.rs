@@ -2,17 +2,14 @@
 
 mod common;
 
-use common::{encode, program_of};
+use common::{encode, program_with};
 use interlingua_engine::Program;
 use serde_json::{Value as Json, json};
 use std::collections::HashSet;
 
 fn program(rule: &str) -> Program {
-    program_of(&format!(
-        "interlingua: 1
-provider: x
-upstream: {{ url: https://api.example.com }}
-renames: {{ call_id: {rule} }}
+    program_with(&format!(
+        "renames: {{ call_id: {rule} }}
 operations:
   chat:
     path: /chat

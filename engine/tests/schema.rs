@@ -2,17 +2,14 @@
 
 mod common;
 
-use common::{encode, program_of};
+use common::{encode, program_with};
 use interlingua_engine::Encoded;
 use serde_json::{Value as Json, json};
 
 /// The rewritten schema, and what was lost.
 fn rewrite(schema: &Json, rules: &str) -> Result<(Json, Vec<String>), String> {
-    let program = program_of(&format!(
-        "interlingua: 1
-provider: x
-upstream: {{ url: https://api.example.com }}
-operations:
+    let program = program_with(&format!(
+        "operations:
   chat:
     path: /chat
     request:
@@ -238,11 +235,8 @@ fn hostile_schemas_end() {
 /// An expression that looks ahead again and again is stopped; words of a long text are not.
 #[test]
 fn splits_end() {
-    let program = program_of(
-        "interlingua: 1
-provider: x
-upstream: { url: https://api.example.com }
-operations:
+    let program = program_with(
+        "operations:
   chat:
     path: /chat
     request:

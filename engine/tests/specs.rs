@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Rng, mutate, spec_sources};
+use common::{HEAD, Rng, mutate, spec_sources};
 use interlingua_engine::{Library, Settings, Source, SpecErrors};
 use serde_json::{Value as Json, json};
 use std::fmt::Write as _;
@@ -47,8 +47,6 @@ fn refused(text: impl Into<String>) -> SpecErrors {
     assert!(placed, "{errors}");
     errors
 }
-
-const HEAD: &str = "interlingua: 1\nprovider: x\nupstream: { url: \"https://x.example\" }\n";
 
 fn chat(request: &str) -> String {
     format!("{HEAD}operations:\n  chat:\n    path: /x\n    request: {request}\n    response: $\n")

@@ -7,7 +7,7 @@
 mod common;
 
 use common::guarantees::{Writer, complaint};
-use common::{Recorded, Rng, encode, events, mutate, operations, program_of, recorded};
+use common::{Recorded, Rng, encode, events, mutate, operations, program_with, recorded};
 use interlingua_engine::{AnswerHead, Operation, Progress, StreamDecoder};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
@@ -207,7 +207,7 @@ fn any_order_of_passing_streams() {
 /// The streams of the standard dialect, rebuilt instead of passed.
 #[test]
 fn any_order_of_normalized_streams() {
-    let program = program_of(NORMALIZED);
+    let program = program_with(NORMALIZED);
     let all = recorded();
     let how_many = how_many();
     for name in ["chat", "completions"] {
@@ -242,9 +242,6 @@ fn clone(of: &Recorded) -> Recorded {
 }
 
 const NORMALIZED: &str = r#"
-interlingua: 1
-provider: x
-upstream: { url: "https://x.example" }
 operations:
   chat:
     path: /v1/chat/completions
@@ -363,7 +360,7 @@ fn wild_chunk(rng: &mut Rng) -> String {
 
 #[test]
 fn any_chunks_of_normalized_streams() {
-    let program = program_of(NORMALIZED);
+    let program = program_with(NORMALIZED);
     for seed in 0..100 * how_many() as u64 {
         let mut rng = Rng::new(seed);
         let name = *rng.pick(&["chat", "chat", "chat", "completions"]);
@@ -399,7 +396,7 @@ fn chat_stream(program: &interlingua_engine::Program, usage: bool) -> StreamDeco
 /// More calls (or choices) than a stream may have are an error, in one piece.
 #[test]
 fn too_many_calls_and_choices() {
-    let program = program_of(NORMALIZED);
+    let program = program_with(NORMALIZED);
     let calls: Vec<Json> = (0..5000)
         .map(|nth| json!({ "id": format!("c{nth}"), "type": "function", "function": { "name": "f", "arguments": "" } }))
         .collect();
@@ -424,7 +421,7 @@ fn too_many_calls_and_choices() {
 /// A message longer than allowed ends the stream, however it is cut; its bytes are not kept.
 #[test]
 fn too_long_messages() {
-    let program = program_of(NORMALIZED);
+    let program = program_with(NORMALIZED);
     let long = format!("data: {{\"x\":\"{}\"}}\n\n", "y".repeat(5000));
     for piece in [1, 7, 1000, 10_000] {
         let decoder = chat_stream(&program, false).with_event_bytes(4096);
@@ -446,7 +443,7 @@ fn too_large_state() {
         "normalize: true, done: \"[DONE]\" }\n  completions",
         "done: \"[DONE]\", state: { all: \"\" }, each: { append: { all: $.text }, delta: { content: x } } }\n  completions",
     );
-    let program = program_of(&spec);
+    let program = program_with(&spec);
     let message = format!("data: {{\"text\":\"{}\"}}\n\n", "y".repeat(1 << 20));
     let mut decoder = chat_stream(&program, false);
     let mut out = Vec::new();
@@ -461,11 +458,8 @@ fn too_large_state() {
 /// Frames that are failures by their framing, and messages inside of others.
 #[test]
 fn event_streams() {
-    let program = program_of(
-        "interlingua: 1
-provider: x
-upstream: { url: https://api.example.com }
-errors:
+    let program = program_with(
+        "errors:
   when: $.fault
   message: { $first: [$.message, $.fault] }
   status: { $lookup: $event, $table: { throttlingException: 429 } }
@@ -536,11 +530,8 @@ operations:
 /// Where answers stream as an array, so do errors.
 #[test]
 fn errors_in_an_array() {
-    let program = program_of(
-        "interlingua: 1
-provider: x
-upstream: { url: https://api.example.com }
-errors: { when: $.error, message: $.error.message }
+    let program = program_with(
+        "errors: { when: $.error, message: $.error.message }
 operations:
   chat:
     path: /chat
@@ -583,7 +574,7 @@ fn any_order_of_other_framings() {
         "7",
     ];
     for framing in ["json-array", "aws-eventstream"] {
-        let program = program_of(&NORMALIZED.replace(
+        let program = program_with(&NORMALIZED.replace(
             "framing: sse, normalize: true, done: \"[DONE]\" }",
             &format!("framing: {framing}, normalize: true }}"),
         ));
@@ -632,11 +623,8 @@ fn any_order_of_other_framings() {
 
 /// A stream of messages whose steps count usage; the total after each message, and at the end.
 fn totals(state: &str, each: &str, messages: &[&str]) -> Vec<Option<u64>> {
-    let program = program_of(&format!(
-        "interlingua: 1
-provider: x
-upstream: {{ url: https://api.example.com }}
-operations:
+    let program = program_with(&format!(
+        "operations:
   chat:
     path: /chat
     request: {{ model: $model }}
@@ -719,7 +707,7 @@ fn usage_is_of_its_step() {
 /// A frame that is cut shows that more was to come, even behind the finish reason.
 #[test]
 fn a_cut_frame_is_no_end() {
-    let program = program_of(&NORMALIZED.replace(
+    let program = program_with(&NORMALIZED.replace(
         "framing: sse, normalize: true, done: \"[DONE]\" }",
         "framing: aws-eventstream, normalize: true }",
     ));
@@ -743,11 +731,8 @@ fn a_cut_frame_is_no_end() {
 /// Found by fuzzing: whatever a provider sends for it, the text of a completion is text.
 #[test]
 fn texts_are_texts() {
-    let program = program_of(
-        "interlingua: 1
-provider: x
-upstream: { url: https://api.example.com }
-operations:
+    let program = program_with(
+        "operations:
   completions:
     path: /completions
     request: { prompt: $.prompt }

@@ -141,6 +141,14 @@ pub(crate) fn program_of(text: &str) -> Program {
     }
 }
 
+/// How a spec begins that says nothing special of where it leads.
+pub(crate) const HEAD: &str = "interlingua: 1\nprovider: x\nupstream: { url: \"https://x.example\" }\n";
+
+/// The same, behind the usual beginning.
+pub(crate) fn program_with(rest: &str) -> Program {
+    program_of(&format!("{HEAD}{rest}"))
+}
+
 pub(crate) fn encode_with(
     operation: &Operation,
     body: &[u8],
