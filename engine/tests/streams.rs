@@ -393,6 +393,31 @@ fn chat_stream(program: &interlingua_engine::Program, usage: bool) -> StreamDeco
     operation.stream(exchange, &AnswerHead { status: 200, headers: &[] })
 }
 
+/// What a spec writes out is read like what comes from upstream, wherever the constant begins.
+#[test]
+fn constant_calls() {
+    let item = "{ index: 0, id: c1, type: function, function: { name: f, arguments: \"{}\" } }";
+    let partly = item.replace("index: 0", "index: $.nth").replace("name: f", "name: $.name");
+    let function = item.replace("index: 0", "index: $.nth");
+    let deltas = [
+        format!("{{ tool_calls: [{item}] }}"),
+        format!("{{ content: $.text, tool_calls: [{item}] }}"),
+        format!("{{ tool_calls: [{partly}] }}"),
+        format!("{{ tool_calls: [{function}] }}"),
+    ];
+    for delta in deltas {
+        let each = format!("each: {{ delta: {delta}, finish_reason: tool_calls }}");
+        let spec = NORMALIZED.replacen("normalize: true", &each, 1);
+        let program = program_with(&spec);
+        let bytes = b"data: {\"nth\":0,\"name\":\"f\",\"text\":\"\"}\n\ndata: [DONE]\n\n";
+        let served = serve(chat_stream(&program, false), std::iter::once(&bytes[..]));
+        let text = String::from_utf8_lossy(&served.out);
+        let call = r#"{"index":0,"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}"#;
+        assert_eq!(served.progress, Progress::Ended, "{delta}: {text}");
+        assert!(text.contains(call), "{delta}: {text}");
+    }
+}
+
 /// More calls (or choices) than a stream may have are an error, in one piece.
 #[test]
 fn too_many_calls_and_choices() {

@@ -457,7 +457,7 @@ impl Assembler {
             write_text(kind, out);
         }
         let (wrapper, payload) = if call.custom { ("custom", "input") } else { ("function", "arguments") };
-        let function = item.get(wrapper);
+        let function = item.get(wrapper).open(arena); // constants are text until somebody looks into them
         let name = text_of(function.get("name"), arena).filter(|name| !name.is_empty() && !call.named);
         let arguments = arguments_of(function.get(payload), arena);
         let some_arguments = arguments.as_deref().is_some_and(|text| !text.is_empty());
