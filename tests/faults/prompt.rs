@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 /// How soon the provider's connection must be closed.
@@ -42,14 +42,15 @@ pub(crate) async fn is_prompt(
 /// Looks every millisecond how late it is.
 struct Clock {
     micros: Arc<AtomicU64>,
-    ticks: JoinHandle<()>,
+    _ticks: JoinSet<()>,
 }
 
 impl Clock {
     fn start() -> Clock {
         let micros = Arc::new(AtomicU64::new(0));
         let worst = Arc::clone(&micros);
-        let ticks = tokio::spawn(async move {
+        let mut ticks = JoinSet::new();
+        ticks.spawn(async move {
             const TICK: Duration = Duration::from_millis(1);
             loop {
                 let begun = Instant::now();
@@ -58,16 +59,10 @@ impl Clock {
                 worst.fetch_max(u64::try_from(late).unwrap_or(u64::MAX), Relaxed);
             }
         });
-        Clock { micros, ticks }
+        Clock { micros, _ticks: ticks }
     }
 
     fn late(&self) -> Duration {
         Duration::from_micros(self.micros.load(Relaxed))
-    }
-}
-
-impl Drop for Clock {
-    fn drop(&mut self) {
-        self.ticks.abort();
     }
 }

@@ -857,7 +857,11 @@ impl<'s> Compiler<'s> {
         if arguments.is_empty() {
             return Some(body);
         }
-        Some(Node::Let(Box::new(Let { arguments: arguments.into(), body: Choice::new(body) })))
+        Some(Node::Let(Box::new(Let {
+            arguments: arguments.into(),
+            holds: taken != 0,
+            body: Choice::new(body),
+        })))
     }
 
     /// Whether it is for the readers of an argument to carry what it is made of.

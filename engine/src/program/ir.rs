@@ -505,6 +505,8 @@ pub(crate) enum PickAt {
 #[derive(Debug)]
 pub(crate) struct Let {
     pub(crate) arguments: Box<[Argument]>,
+    /// Some argument has a bit.
+    pub(crate) holds: bool,
     pub(crate) body: Choice,
 }
 

@@ -541,33 +541,57 @@ impl<'a> Run<'a> {
             return Ok(Value::Absent);
         }
         self.burn(binding.arguments.len())?;
-        let mut kept = self.arena.vec(0);
-        let mut bits = 0;
+        if binding.holds {
+            return self.bind_held(binding);
+        }
         for argument in &binding.arguments {
-            let value = match &argument.value {
-                choice if !choice.needs.met_by(self.inputs.present) => Value::Absent,
-                choice if argument.held == 0 => self.eval(&choice.node)?,
-                choice => {
-                    let before = self.swap_carried(&Carried::default());
-                    let value = self.eval(&choice.node)?;
-                    let own = self.swap_carried(&before);
-                    if !own.is_empty() {
-                        kept.push((argument.held, own));
-                        bits |= argument.held;
+            let value = self.choose(&argument.value)?;
+            self.set_slot(argument.slot, value);
+        }
+        self.eval(&binding.body.node)
+    }
+
+    /// The same where what is carried into arguments is carried by who reads them.
+    #[inline(never)]
+    fn bind_held(&mut self, binding: &'a Let) -> Ran<Value<'a>> {
+        let mut first = (0, Carried::default());
+        let mut more = self.arena.vec(0);
+        for argument in &binding.arguments {
+            let value = if argument.held == 0 {
+                self.choose(&argument.value)?
+            } else {
+                let before = self.swap_carried(&Carried::default());
+                let value = self.choose(&argument.value)?;
+                let own = self.swap_carried(&before);
+                if !own.is_empty() {
+                    if first.0 == 0 {
+                        first = (argument.held, own);
+                    } else {
+                        more.push((argument.held, own));
                     }
-                    value
                 }
+                value
             };
             self.set_slot(argument.slot, value);
         }
         let value = self.eval(&binding.body.node)?;
         // An argument that nobody reads carries nothing.
+        let bits = more.iter().fold(first.0, |bits, (bit, _)| bits | bit);
         let read = self.held & bits;
         self.held &= !bits;
-        for (_, own) in kept.iter().filter(|(bit, _)| read & bit != 0) {
+        if read & first.0 != 0 {
+            self.carry(&first.1);
+        }
+        for (_, own) in more.iter().filter(|(bit, _)| read & bit != 0) {
             self.carry(own);
         }
         Ok(value)
+    }
+
+    /// What a choice comes to; absent where the request has nothing that it could come from.
+    #[inline]
+    fn choose(&mut self, choice: &'a Choice) -> Ran<Value<'a>> {
+        if choice.needs.met_by(self.inputs.present) { self.eval(&choice.node) } else { Ok(Value::Absent) }
     }
 }
 

@@ -333,6 +333,7 @@ impl Core {
     /// Lines that mean nothing, unless together they are JSON: an error that nobody put into an event, or a
     /// whole answer in a stream's place. In the middle of a stream the latter still means nothing.
     #[cold]
+    #[inline(never)]
     fn unframed(&mut self, operation: &Operation, exchange: &Exchange, frame: &Frame<'_>, out: &mut Vec<u8>) {
         let text = std::str::from_utf8(frame.raw).unwrap_or_default().trim();
         if !text.starts_with(['{', '[']) {
