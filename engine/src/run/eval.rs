@@ -12,6 +12,7 @@ use bumpalo::collections::Vec as BumpVec;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::mem::{replace, take};
 
 /// The members of an object that is put together.
 struct Spread<'a> {
@@ -541,49 +542,33 @@ impl<'a> Run<'a> {
             return Ok(Value::Absent);
         }
         self.burn(binding.arguments.len())?;
-        if binding.holds {
-            return self.bind_held(binding);
-        }
-        for argument in &binding.arguments {
+        for argument in binding.arguments.iter().filter(|argument| argument.held == 0) {
             let value = self.choose(&argument.value)?;
             self.set_slot(argument.slot, value);
         }
-        self.eval(&binding.body.node)
+        if binding.holds { self.bind_held(binding, 0) } else { self.eval(&binding.body.node) }
     }
 
-    /// The same where what is carried into arguments is carried by who reads them.
+    /// The arguments from one on where what is carried into them is carried by who reads them, and the body.
     #[inline(never)]
-    fn bind_held(&mut self, binding: &'a Let) -> Ran<Value<'a>> {
-        let mut first = (0, Carried::default());
-        let mut more = self.arena.vec(0);
-        for argument in &binding.arguments {
-            let value = if argument.held == 0 {
-                self.choose(&argument.value)?
-            } else {
-                let before = self.swap_carried(&Carried::default());
-                let value = self.choose(&argument.value)?;
-                let own = self.swap_carried(&before);
-                if !own.is_empty() {
-                    if first.0 == 0 {
-                        first = (argument.held, own);
-                    } else {
-                        more.push((argument.held, own));
-                    }
-                }
-                value
-            };
-            self.set_slot(argument.slot, value);
-        }
-        let value = self.eval(&binding.body.node)?;
+    fn bind_held(&mut self, binding: &'a Let, from: usize) -> Ran<Value<'a>> {
+        let Some((place, argument)) =
+            binding.arguments.iter().enumerate().skip(from).find(|(_, it)| it.held != 0)
+        else {
+            return self.eval(&binding.body.node);
+        };
+        let (leaves, extras, held) = (take(&mut self.carried), take(&mut self.extras), take(&mut self.held));
+        let value = self.choose(&argument.value)?;
+        self.set_slot(argument.slot, value);
+        let own_leaves = replace(&mut self.carried, leaves);
+        let own_extras = replace(&mut self.extras, extras);
+        let own_held = replace(&mut self.held, held);
+        let value = self.bind_held(binding, place + 1)?;
         // An argument that nobody reads carries nothing.
-        let bits = more.iter().fold(first.0, |bits, (bit, _)| bits | bit);
-        let read = self.held & bits;
-        self.held &= !bits;
-        if read & first.0 != 0 {
-            self.carry(&first.1);
-        }
-        for (_, own) in more.iter().filter(|(bit, _)| read & bit != 0) {
-            self.carry(own);
+        if self.held & argument.held != 0 {
+            self.carried = self.carried.union(own_leaves);
+            self.extras |= own_extras;
+            self.held = (self.held & !argument.held) | own_held;
         }
         Ok(value)
     }

@@ -164,15 +164,6 @@ impl<'a> Run<'a> {
         self.held |= carried.held;
     }
 
-    /// Starts to collect what is carried anew; returns what was before.
-    pub(crate) fn swap_carried(&mut self, with: &Carried) -> Carried {
-        Carried {
-            leaves: std::mem::replace(&mut self.carried, with.leaves),
-            extras: std::mem::replace(&mut self.extras, with.extras),
-            held: std::mem::replace(&mut self.held, with.held),
-        }
-    }
-
     pub(crate) fn lose(&mut self, leaf: Option<&'a str>) {
         note(&mut self.losses, leaf);
     }
