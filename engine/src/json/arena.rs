@@ -6,13 +6,27 @@ use bumpalo::collections::{String as BumpString, Vec as BumpVec};
 use std::cell::Cell;
 
 thread_local! {
-    static SPARE: Cell<Option<Arena>> = const { Cell::new(None) };
+    /// What the last arena leaves for the next one.
+    static SPARE: Cell<Option<Bump>> = const { Cell::new(None) };
 }
 
 /// Memory that lives as long as one request (or one stream message) and is given back at once.
 #[derive(Debug, Default)]
 pub struct Arena {
     bump: Bump,
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        const LEAST: usize = 4 * 1024;
+        const MOST: usize = 64 * 1024;
+        if (LEAST..=MOST).contains(&self.bump.allocated_bytes()) {
+            let mut bump = std::mem::take(&mut self.bump);
+            bump.reset();
+            // A thread that ends keeps nothing.
+            let _ = SPARE.try_with(|spare| spare.set(Some(bump)));
+        }
+    }
 }
 
 impl Arena {
@@ -31,21 +45,23 @@ impl Arena {
         // The tree takes about as much as the text, and what is built from it as much again.
         const LEAST: usize = 16 * 1024;
         const MOST: usize = 1024 * 1024;
-        Self::with_capacity((bytes * 4).clamp(LEAST, MOST))
+        Self::with_spare((bytes * 4).clamp(LEAST, MOST))
     }
 
-    /// An arena for what is forgotten when `use_it` is done, such as one message of a stream. The thread keeps its
-    /// memory for the next one, so that those who wait for messages hold none.
+    /// An arena for what is forgotten when `use_it` is done, such as one message of a stream. Those who wait for
+    /// messages hold none.
     pub(crate) fn passing<R>(use_it: impl FnOnce(&Arena) -> R) -> R {
-        const FIRST: usize = 4 * 1024;
-        const KEPT: usize = 64 * 1024;
-        let mut arena = SPARE.take().unwrap_or_else(|| Self::with_capacity(FIRST));
-        let used = use_it(&arena);
-        if arena.allocated_bytes() <= KEPT {
-            arena.reset();
-            SPARE.set(Some(arena));
+        const USUAL: usize = 4 * 1024;
+        use_it(&Self::with_spare(USUAL))
+    }
+
+    /// With the memory that the thread's last arena left, if it is enough.
+    fn with_spare(bytes: usize) -> Self {
+        let spare = SPARE.try_with(Cell::take).ok().flatten();
+        match spare.filter(|bump| bump.allocated_bytes() >= bytes) {
+            Some(bump) => Self { bump },
+            None => Self::with_capacity(bytes),
         }
-        used
     }
 
     /// Forgets everything but keeps the largest block, so that the next message needs no allocation.

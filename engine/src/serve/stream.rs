@@ -129,9 +129,8 @@ impl Operation {
             mode => mode,
         };
         let exchange = Arc::new(exchange);
-        let arena = Arena::new();
-        let state = declared.map_or_else(Vec::new, |stream| {
-            stream.state.iter().map(|start| Slot::of(start, &arena)).collect()
+        let state = declared.filter(|stream| !stream.state.is_empty()).map_or_else(Vec::new, |stream| {
+            Arena::passing(|arena| stream.state.iter().map(|start| Slot::of(start, arena)).collect())
         });
         let headers =
             head.headers.iter().filter(|(name, _)| operation.header_names.iter().any(|read| read == name));
@@ -321,7 +320,7 @@ impl Core {
         };
         let data = trimmed(frame.data);
         if stream.done.as_deref() == Some(data) {
-            self.complete(operation, exchange, stream, &Arena::new(), out);
+            Arena::passing(|arena| self.complete(operation, exchange, stream, arena, out));
             return;
         }
         if data.is_empty() {
